@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m benchmarks`: measures a server of its own, or any server of this API on this machine."""
+
+import argparse
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from benchmarks.load import Address, Connection, Laboratory, LoadError, put_load
+from benchmarks.processes import Processes
+from benchmarks.report import Report, Row, in_mebibytes, row_of, table
+from benchmarks.scenarios import Scenario, prepare, prepare_full, scenarios
+from benchmarks.seed import seed
+from benchmarks.server import own_server
+from benchmarks.signing import Signer
+
+
+class Options(argparse.Namespace):
+    """What can be asked for on the command line."""
+
+    seconds: float
+    connections: int
+    only: str
+    big: int
+    jobs: int
+    no_seed: bool
+    workers: int
+    json: Path | None
+    base_url: str | None
+    client_id: str
+    api_secret: str
+    topic: str
+    server_pid: int | None
+    postgres_pid: int | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server that is measured. One that is not ours is not seeded: its database is not known."""
+
+    base_url: str
+    client_id: str
+    api_secret: str
+    processes: Processes
+    database_url: str | None = None
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3, help="how long each scenario lasts [3]")
+    parser.add_argument("--connections", type=int, default=4, help="laboratories at once [4]")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the scenarios with this in their name")
+    parser.add_argument("--big", type=int, default=256, metavar="MIB", help="size of the one big upload; 0: none [256]")
+    parser.add_argument("--jobs", type=int, default=270_000, help="jobs to write before measuring [270000]")
+    parser.add_argument("--no-seed", action="store_true", help="measure on the tables as they are")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server that is started [1]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
+    parser.add_argument("--topic", default="RHEL-9.6", help="the topic that is worked on [RHEL-9.6]")
+    other = parser.add_argument_group("a server that runs already, on this machine")
+    other.add_argument("--base-url", metavar="URL")
+    other.add_argument("--client-id", default="", metavar="ID")
+    other.add_argument("--api-secret", default="", metavar="SECRET")
+    other.add_argument("--server-pid", type=int, metavar="PID", help="to measure its CPU and memory")
+    other.add_argument("--postgres-pid", type=int, metavar="PID", help="of its PostgreSQL, the first process")
+    return parser.parse_args(namespace=Options())
+
+
+def main() -> None:
+    options = _options()
+    try:
+        report = _measure_given(options) if options.base_url else _measure_own(options)
+    except* LoadError as errors:
+        sys.exit(f"benchmarks: {errors.exceptions[0]}")
+    sys.stdout.write(f"\n{table(report)}\n")
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+
+
+def _measure_own(options: Options) -> Report:
+    with own_server(options.workers) as server:
+        processes = Processes(server.pid, None)
+        return _run(
+            options, Target(server.base_url, server.client_id, server.api_secret, processes, server.database_url)
+        )
+
+
+def _measure_given(options: Options) -> Report:
+    processes = Processes(options.server_pid, options.postgres_pid)
+    return _run(options, Target(options.base_url or "", options.client_id, options.api_secret, processes))
+
+
+def _run(options: Options, target: Target) -> Report:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure(options, target))
+
+
+async def _measure(options: Options, target: Target) -> Report:
+    address = Address.of(target.base_url)
+    signer = Signer(target.client_id, target.api_secret, address.netloc)
+    laboratories = [Laboratory(Connection(address, signer), options.topic) for _ in range(options.connections)]
+    idle = target.processes.resident_bytes()
+    seeded = await _seed(options, target)
+    rows: list[Row] = []
+    for scenario in scenarios(options.big):
+        if options.only in scenario.name:
+            _tell(scenario.name)
+            rows.append(await _measure_scenario(scenario, laboratories, target.processes, options.seconds))
+    workers = None if options.base_url else options.workers
+    return Report(target.base_url, options.connections, workers, seeded, in_mebibytes(idle), rows)
+
+
+async def _seed(options: Options, target: Target) -> int:
+    if options.no_seed or target.database_url is None:
+        return 0
+    _tell(f"writing {options.jobs:,} jobs")
+    await seed(target.database_url, options.topic, options.jobs)
+    return options.jobs
+
+
+async def _measure_scenario(
+    scenario: Scenario, laboratories: list[Laboratory], processes: Processes, seconds: float
+) -> Row:
+    playing = laboratories[: scenario.connections]
+    for laboratory in playing:
+        await laboratory.connection.open()
+        await (prepare_full if scenario.reads_full_job else prepare)(laboratory)
+    try:
+        if scenario.warm_up:
+            await put_load(scenario.play, playing, seconds, scenario.warm_up * len(playing))
+        before = processes.cpu_seconds()
+        async with processes.peak() as peak:
+            load = await put_load(scenario.play, playing, seconds, scenario.most)
+        return row_of(scenario, load, before, processes.cpu_seconds(), peak.resident_bytes)
+    finally:
+        for laboratory in playing:
+            await laboratory.connection.close()
+
+
+def _tell(step: str) -> None:
+    sys.stderr.write(f"{step} ...\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The load generator: several laboratories, each on a connection of its own that is kept open, for a bounded time."""
+
+import asyncio
+import hashlib
+import ipaddress
+import resource
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from benchmarks.signing import Signer
+
+_ANSWER_SECONDS = 300
+_LARGEST_HEAD = 1024**2
+
+
+class LoadError(Exception):
+    """The load can't be put on this server; the message says why."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server of this machine: load is never put on somebody else's."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, base_url: str) -> "Address":
+        url = urlsplit(base_url)
+        host = url.hostname or ""
+        if url.scheme != "http" or not _is_loopback(host):
+            raise LoadError(f"load is put on this machine only: --base-url is http://127.0.0.1:port, not {base_url!r}")
+        return cls(host, url.port or 80)
+
+    @property
+    def netloc(self) -> str:
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == 80 else f"{name}:{self.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A body that is one chunk, sent over and over: a big one costs no memory here."""
+
+    chunk: bytes = b""
+    repeat: int = 1
+    sha256: str = hashlib.sha256(b"").hexdigest()
+
+    @classmethod
+    def of(cls, chunk: bytes, repeat: int = 1) -> "Payload":
+        digest = hashlib.sha256()
+        for _ in range(repeat):
+            digest.update(chunk)
+        return cls(chunk, repeat, digest.hexdigest())
+
+    @property
+    def size(self) -> int:
+        return len(self.chunk) * self.repeat
+
+
+EMPTY = Payload()
+
+
+class Connection:
+    """One keep-alive connection; its owner sends one request after the other."""
+
+    def __init__(self, address: Address, signer: Signer) -> None:
+        self._address = address
+        self._signer = signer
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def open(self) -> None:
+        self._streams = await asyncio.open_connection(self._address.host, self._address.port, limit=_LARGEST_HEAD)
+
+    async def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            await self._streams[1].wait_closed()
+
+    async def send(
+        self, method: str, target: str, payload: Payload = EMPTY, headers: str = "", status: int = 200
+    ) -> bytes:
+        """The answer's body. Raises LoadError for any other status."""
+        if self._streams is None:
+            raise LoadError("the connection is not open")
+        reader, writer = self._streams
+        signed = self._signer.headers(method, target, payload.sha256)
+        head = f"{method} {target} HTTP/1.1\r\n{signed}{headers}Content-Length: {payload.size}\r\n\r\n"
+        if payload.repeat == 1:
+            writer.write(head.encode() + payload.chunk)
+        else:
+            await _write_long(writer, head, payload)
+        answered, body = await _read_answer(reader)
+        if answered != status:
+            raise LoadError(
+                f"{method} {target} answered {answered} instead of {status}: {body[:300].decode(errors='replace')}"
+            )
+        return body
+
+
+async def _write_long(writer: asyncio.StreamWriter, head: str, payload: Payload) -> None:
+    writer.write(head.encode())
+    for _ in range(payload.repeat):
+        writer.write(payload.chunk)
+        await writer.drain()
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(head[9:12])
+    _, found, rest = head.partition(b"\r\ncontent-length:")
+    if found:
+        return status, await reader.readexactly(int(rest[: rest.index(b"\r\n")]))
+    if b"\r\ntransfer-encoding: chunked" in head:
+        return status, await _read_chunks(reader)
+    return status, b""
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readuntil(b"\r\n")
+    return body
+
+
+@dataclass
+class Laboratory:
+    """A connection with what its owner knows: the topic, and the job it works on."""
+
+    connection: Connection
+    topic: str
+    topic_id: str = ""
+    job_id: str = ""
+
+    async def get(self, target: str) -> Any:
+        return msgspec.json.decode(await self.connection.send("GET", f"/api/v1{target}"))
+
+    async def post(self, target: str, document: object) -> Any:
+        payload = Payload.of(msgspec.json.encode(document))
+        return msgspec.json.decode(
+            await self.connection.send(
+                "POST", f"/api/v1{target}", payload, "Content-Type: application/json\r\n", status=201
+            )
+        )
+
+    async def upload(self, name: str, payload: Payload, mime: str = "text/plain") -> None:
+        headers = f"DCI-JOB-ID: {self.job_id}\r\nDCI-NAME: {name}\r\nDCI-MIME: {mime}\r\nContent-Type: {mime}\r\n"
+        await self.connection.send("POST", "/api/v1/files", payload, headers, status=201)
+
+
+Play = Callable[[Laboratory], Awaitable[None]]
+
+
+@dataclass
+class Load:
+    """What was put on the server, and how long each play took."""
+
+    seconds: float = 0.0
+    generator_cpu_seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list[float])
+
+
+async def put_load(play: Play, laboratories: list[Laboratory], seconds: float, most: int) -> Load:
+    """Until the time is over or `most` plays have begun, whichever comes first; each one is finished."""
+    load = Load()
+    remaining = most
+    begin, cpu = time.perf_counter(), _own_cpu_seconds()
+
+    async def work(laboratory: Laboratory) -> None:
+        nonlocal remaining
+        while remaining > 0 and time.perf_counter() - begin < seconds:
+            remaining -= 1
+            started = time.perf_counter()
+            await asyncio.wait_for(play(laboratory), _ANSWER_SECONDS)
+            load.latencies.append(time.perf_counter() - started)
+
+    async with asyncio.TaskGroup() as group:
+        for laboratory in laboratories:
+            group.create_task(work(laboratory))
+    load.seconds = time.perf_counter() - begin
+    load.generator_cpu_seconds = _own_cpu_seconds() - cpu
+    return load
+
+
+def _own_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

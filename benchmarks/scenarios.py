@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What laboratories do, one scenario per budget and the whole run of a job."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from benchmarks.load import Laboratory, LoadError, Payload, Play
+
+MEBIBYTE = 1024**2
+_FILES_OF_A_RUN = 20
+_CASES = 2000
+_LOG_LINE = b"TASK [install : packages on node-%d] ... ok, changed=%d\n"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`most` bounds the plays, `connections` those who play at once (None for as many as are asked for)."""
+
+    name: str
+    play: Play
+    most: int = 20_000
+    connections: int | None = None
+    warm_up: int = 10
+    uploaded_bytes: int = 0
+    requests_per_play: int = 1
+    reads_full_job: bool = False
+
+
+def scenarios(big_mebibytes: int) -> list[Scenario]:
+    log, junit = Payload.of(_log(2048)), Payload.of(_junit(_CASES))
+    ten, big = Payload.of(_log(MEBIBYTE), 10), Payload.of(_log(MEBIBYTE), big_mebibytes)
+    found = [
+        Scenario("identity", _identity),
+        Scenario("topic by name", _topic_by_name),
+        Scenario("components of a topic", _components),
+        Scenario("schedule", _schedule),
+        Scenario("jobstate", _jobstate),
+        Scenario("file, 2 KiB", _upload(log), uploaded_bytes=log.size),
+        Scenario("file, 10 MiB", _upload(ten), most=60, warm_up=1, uploaded_bytes=ten.size),
+        Scenario(f"JUnit, {_CASES:,} cases", _upload(junit, "application/junit"), most=1000, uploaded_bytes=junit.size),
+        Scenario("jobs, limit=20", _jobs),
+        Scenario("job of a whole run", _job, reads_full_job=True),
+        Scenario("whole run", _run(log, junit), most=500, warm_up=1, requests_per_play=_FILES_OF_A_RUN + 9),
+    ]
+    if big_mebibytes:
+        one_upload = Scenario(
+            f"file, {big_mebibytes} MiB", _upload(big), most=1, connections=1, warm_up=0, uploaded_bytes=big.size
+        )
+        found.insert(7, one_upload)
+    return found
+
+
+async def prepare(laboratory: Laboratory) -> None:
+    """Looks its topic up and gets a job of its own, as a laboratory has: no two of them write to the same one."""
+    topics: list[Any] = (await laboratory.get(_topic_target(laboratory.topic)))["topics"]
+    if not topics:
+        raise LoadError(f"this laboratory sees no topic named {laboratory.topic}; choose another with --topic")
+    laboratory.topic_id = topics[0]["id"]
+    await _new_job(laboratory)
+
+
+async def prepare_full(laboratory: Laboratory) -> None:
+    """Leaves the laboratory with the job of a whole run."""
+    await prepare(laboratory)
+    await _run(Payload.of(_log(2048)), Payload.of(_junit(_CASES)))(laboratory)
+
+
+def _topic_target(name: str) -> str:
+    return f"/topics?where=name%3A{quote(name, safe='')}"
+
+
+async def _new_job(laboratory: Laboratory) -> None:
+    answer = await laboratory.post("/jobs/schedule", {"topic_id": laboratory.topic_id, "comment": "benchmark"})
+    laboratory.job_id = answer["job"]["id"]
+
+
+async def _identity(laboratory: Laboratory) -> None:
+    await laboratory.connection.send("GET", "/api/v1/identity")
+
+
+async def _topic_by_name(laboratory: Laboratory) -> None:
+    await laboratory.connection.send("GET", f"/api/v1{_topic_target(laboratory.topic)}")
+
+
+async def _components(laboratory: Laboratory) -> None:
+    target = f"/api/v1/topics/{laboratory.topic_id}/components?limit=20&offset=0"
+    await laboratory.connection.send("GET", target)
+
+
+async def _schedule(laboratory: Laboratory) -> None:
+    await laboratory.post("/jobs/schedule", {"topic_id": laboratory.topic_id, "comment": "benchmark"})
+
+
+async def _jobstate(laboratory: Laboratory) -> None:
+    await _enter(laboratory, "running")
+
+
+async def _enter(laboratory: Laboratory, status: str) -> None:
+    await laboratory.post("/jobstates", {"job_id": laboratory.job_id, "status": status, "comment": "benchmark"})
+
+
+async def _jobs(laboratory: Laboratory) -> None:
+    await laboratory.connection.send("GET", "/api/v1/jobs?limit=20&offset=0")
+
+
+async def _job(laboratory: Laboratory) -> None:
+    await laboratory.connection.send("GET", f"/api/v1/jobs/{laboratory.job_id}")
+
+
+def _upload(payload: Payload, mime: str = "text/plain") -> Play:
+    async def play(laboratory: Laboratory) -> None:
+        await laboratory.upload("benchmark", payload, mime)
+
+    return play
+
+
+def _run(log: Payload, junit: Payload) -> Play:
+    async def play(laboratory: Laboratory) -> None:
+        await _identity(laboratory)
+        await _topic_by_name(laboratory)
+        await _components(laboratory)
+        await _new_job(laboratory)
+        for status in ("pre-run", "running"):
+            await _enter(laboratory, status)
+        for number in range(_FILES_OF_A_RUN):
+            await laboratory.upload(f"task {number}", log, "application/x-ansible-output")
+        await laboratory.upload("results.xml", junit, "application/junit")
+        await _enter(laboratory, "success")
+        await _job(laboratory)
+
+    return play
+
+
+def _log(size: int) -> bytes:
+    lines: list[bytes] = []
+    length = 0
+    while length < size:
+        lines.append(_LOG_LINE % (len(lines), len(lines) * 7919 % 1000))
+        length += len(lines[-1])
+    return b"".join(lines)[:size]
+
+
+def _junit(cases: int) -> bytes:
+    failing = '<failure message="expected 0, was 1" type="AssertionError">line 1\nline 2</failure>'
+    elements = [
+        f'<testcase classname="suite.module_{n // 50}" name="test_case_{n}" time="{n % 100 / 10}">'
+        f"{failing if n % 40 == 0 else '<skipped/>' if n % 50 == 1 else ''}</testcase>"
+        for n in range(cases)
+    ]
+    return f'<testsuites><testsuite name="benchmark">{"".join(elements)}</testsuite></testsuites>'.encode()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Assembles the server: settings → database, store, secrets → features → routes."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dci_server import __version__, documentation, health
+from dci_server.features.components import routes as components
+from dci_server.features.files import routes as files
+from dci_server.features.identity import routes as identity
+from dci_server.features.jobs import routes as jobs
+from dci_server.features.jobstates import routes as jobstates
+from dci_server.features.products import routes as products
+from dci_server.features.remotecis import routes as remotecis
+from dci_server.features.teams import routes as teams
+from dci_server.features.test_results import routes as test_results
+from dci_server.features.test_results.actions import JunitReader
+from dci_server.features.topics import routes as topics
+from dci_server.foundation.auth.authenticator import Authenticator
+from dci_server.foundation.auth.secret_box import SecretBox, read_keys
+from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.http import Application, Route, Services
+from dci_server.foundation.logs import configure_logs
+from dci_server.foundation.metrics import Metrics
+from dci_server.foundation.openapi import build_document
+from dci_server.foundation.storage import open_store
+from dci_server.settings import Settings
+
+_PR_SET_PDEATHSIG = 1
+_FEATURES = (identity, jobstates, files, jobs, topics, components, test_results, teams, products, remotecis)
+
+
+def all_routes() -> list[Route]:
+    """Every URL of the server; the hot ones first, because the router walks the list."""
+    served = [route for feature in _FEATURES for route in feature.routes]
+    return [*served, *health.routes, *documentation.routes(lambda: openapi_document())]
+
+
+def openapi_document() -> dict[str, object]:
+    described = [documentation.describe(route) for route in all_routes() if route.documented]
+    return build_document(described, title="dci-server", version=__version__)
+
+
+def create_app() -> Application:
+    """What a worker process runs; the settings come from the environment."""
+    settings = Settings.from_environment()
+    configure_logs(settings.log_level)
+
+    @asynccontextmanager
+    async def lifespan(app: Application) -> AsyncGenerator[None]:
+        _end_with_parent()
+        secrets = SecretBox(read_keys(settings.secrets_key or ""))
+        url = settings.database_url or ""
+        pool = await open_pool(url)
+        authenticator = Authenticator(pool, url, secrets)
+        store = open_store(settings.store_url)
+        app.services = Services(
+            db=pool,
+            store=store,
+            authenticator=authenticator,
+            secrets=secrets,
+            metrics=Metrics(),
+            readers={"application/junit": JunitReader()},
+            max_upload_bytes=settings.max_upload_bytes,
+        )
+        await authenticator.start()
+        try:
+            yield
+        finally:
+            await authenticator.stop()
+            await pool.close()
+
+    return Application(all_routes(), lifespan)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed must not keep the port."""
+    parent = os.environ.get("DCI_PARENT_PID")
+    if parent is None or sys.platform != "linux" or os.getpid() == int(parent):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if not Path(f"/proc/{parent}").exists():
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dci-server`: start it, prepare it, look whether it is well."""
+
+import asyncio
+import os
+import shlex
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import msgspec
+from click.shell_completion import get_completion_class
+from rich.console import Console
+
+from dci_server import __version__, demonstration, examination, running
+from dci_server.foundation.auth.secret_box import UnusableKeysError
+from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.database.embedded import EmbeddedPostgresError
+from dci_server.foundation.errors import ApiError
+from dci_server.foundation.logs import configure_logs
+from dci_server.foundation.storage import StoreUrlError
+from dci_server.provisioning import DEMO_TEAM, add_remoteci, rewrap
+from dci_server.rc_files import ADMIN_RC, DEMO_RC, rc_text, read_rc
+from dci_server.settings import Settings, SettingsError
+
+_TOLD_ERRORS = (ApiError, EmbeddedPostgresError, SettingsError, StoreUrlError, UnusableKeysError, OSError)
+"""Their messages are written for the person who reads them."""
+
+_VARIABLES = {
+    "host": "DCI_HOST",
+    "port": "DCI_PORT",
+    "data_dir": "DCI_DATA_DIR",
+    "workers": "DCI_WORKERS",
+    "database_url": "DATABASE_URL",
+    "store_url": "DCI_STORE_URL",
+    "max_upload_bytes": "DCI_MAX_UPLOAD_BYTES",
+    "log_level": "DCI_LOG_LEVEL",
+}
+
+Command = Callable[..., None]
+
+
+def with_settings(command: Command) -> Command:
+    """The settings as options; what is not given comes from the environment."""
+    options = [
+        click.option("--host", help="Address to listen on [127.0.0.1]."),
+        click.option("--port", help="Port to listen on [5000]."),
+        click.option("--data-dir", help="Embedded database, files, key, rc files [./data]."),
+        click.option("--workers", help="Server processes [1]."),
+        click.option("--database-url", metavar="URL", help="A PostgreSQL of yours, 15 or newer [embedded]."),
+        click.option("--store-url", help="Directory or s3://bucket/prefix [<data-dir>/files]."),
+        click.option("--max-upload-bytes", help="The largest file [no limit]."),
+        click.option("--log-level", help="debug, info, warning or error [info]."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _settings(options: dict[str, str | None]) -> Settings:
+    given = {_VARIABLES[name]: value for name, value in options.items() if value}
+    settings = Settings.from_environment({**os.environ, **given})
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _set_debug(_context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        os.environ["DCI_DEBUG"] = "1"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dci-server")
+@click.option("--debug", is_flag=True, expose_value=False, callback=_set_debug,
+              help="Show where an error comes from (also: DCI_DEBUG=1).")  # fmt: skip
+def cli() -> None:
+    """The hub that distributed CI laboratories report to.
+
+    Each option of a command is also an environment variable: DCI_HOST, DCI_PORT, DCI_DATA_DIR, DCI_WORKERS,
+    DATABASE_URL, DCI_STORE_URL, DCI_MAX_UPLOAD_BYTES, DCI_LOG_LEVEL. Secrets come from the environment alone:
+    DCI_ADMIN_PASSWORD (used at the first start) and DCI_SECRETS_KEY.
+    """
+
+
+@cli.command()
+@with_settings
+def serve(**options: str | None) -> None:
+    """Start the server, on the embedded PostgreSQL unless DATABASE_URL says otherwise; Ctrl-C stops both."""
+    _serve(_settings(options), lambda prepared: _say_where(prepared, Console(stderr=True)), needs_demo=False)
+
+
+@cli.command()
+@click.option("--serve", "serving", is_flag=True, help="Start the server first, and keep it after the run.")
+@with_settings
+def demo(serving: bool, **options: str | None) -> None:
+    """Play one complete CI run through the published client, and show how it went."""
+    settings = _settings(options)
+    console = Console()
+    if not serving:
+        credentials = _demo_credentials(settings)
+        demonstration.wait_until_ready(credentials["DCI_CS_URL"], patience=0)
+        demonstration.play(credentials, console)
+        return
+
+    def beside(prepared: running.Prepared) -> None:
+        threading.Thread(target=_play_beside, args=(prepared, console), daemon=True).start()
+
+    _serve(settings, beside, needs_demo=True)
+
+
+def _play_beside(prepared: running.Prepared, console: Console) -> None:
+    """Beside the server: the first start plays a run, a later one shows the newest."""
+    try:
+        demonstration.wait_until_ready(prepared.url)
+        credentials = _demo_credentials(prepared.settings)
+        console.print(f"\ndci-server {__version__} is ready at {prepared.url}\n", highlight=False)
+        if not demonstration.play_last(credentials, console):
+            console.print("A laboratory reports its first run:\n")
+            demonstration.play(credentials, console)
+    except Exception as error:  # whatever the demonstration met, the server is well
+        _say_error(error)
+    _say_where(prepared, console)
+
+
+def _say_where(prepared: running.Prepared, console: Console) -> None:
+    directory = prepared.settings.data_dir
+    again = "dci-server demo" if directory == Path("data").absolute() else f"dci-server demo --data-dir {directory}"
+    console.print(
+        f"\nServing at {prepared.url}  (API documentation: {prepared.url}/docs)", style="bold", soft_wrap=True
+    )
+    for name, who, command in (
+        (DEMO_RC, "the demo laboratory", "job-list"),
+        (ADMIN_RC, "the administrator", "team-list"),
+    ):
+        if (directory / name).exists():
+            line = f"  as {who + ':':<22} . {_from_here(directory / name)} && {_from_here(_dcictl())} {command}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if (directory / DEMO_RC).exists():
+        console.print(f"  {'another run:':<25} {again}", highlight=False, markup=False, soft_wrap=True)
+    console.print("Ctrl-C stops it, and the embedded PostgreSQL with it.\n", highlight=False)
+
+
+def _dcictl() -> Path:
+    """Installed beside the Python that runs us."""
+    return Path(sys.executable).with_name("dcictl")
+
+
+def _from_here(path: Path) -> str:
+    """As a person types it in this directory."""
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _demo_credentials(settings: Settings) -> dict[str, str]:
+    path = settings.data_dir / DEMO_RC
+    credentials = read_rc(path)
+    if "DCI_API_SECRET" not in credentials:
+        raise ApiError(f"{path} does not hold a laboratory's credentials; run: dci-server provision --demo")
+    return credentials
+
+
+def _serve(settings: Settings, when_prepared: Callable[[running.Prepared], None], *, needs_demo: bool) -> None:
+    """`needs_demo` sets the scene of the demonstration at every start, not only at the first."""
+    running.exit_on_sigterm()
+    with running.listen(settings) as listening:
+        keyed = running.with_key(replace(settings, port=listening.getsockname()[1]))
+        with running.own_database(keyed) as (ready, postgres):
+            prepared = running.prepare_now(ready, with_demo=needs_demo or running.is_new(ready))
+            when_prepared(prepared)
+            running.serve(prepared, listening, postgres)
+
+
+@cli.command()
+@with_settings
+def migrate(**options: str | None) -> None:
+    """Bring the database to the schema of this version."""
+    with running.database(_settings(options)) as settings:
+        applied = running.migrate_now(settings)
+    click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do: the schema is current")
+
+
+@cli.command()
+@click.option("--remoteci", help="Also create this laboratory and print its credentials.")
+@click.option("--team", default=DEMO_TEAM, show_default=True, help="The team of the laboratory; created when missing.")
+@click.option("--rotate", is_flag=True, help="Give a laboratory that exists a new secret.")
+@click.option("--demo/--no-demo", default=False, help="Also set the scene of the demonstration.")
+@with_settings
+def provision(remoteci: str | None, team: str, rotate: bool, demo: bool, **options: str | None) -> None:
+    """Create what a hub needs (again is harmless): the teams with a role, the administrator, a laboratory.
+
+    To point a real laboratory at this server: dci-server provision --remoteci NAME --team TEAM > lab.rc
+    """
+    with running.database(running.with_key(_settings(options))) as settings:
+        scene = running.prepare_now(settings, with_demo=demo).scene
+        for name, created in ((ADMIN_RC, scene.administrator), (DEMO_RC, scene.remoteci)):
+            if created is not None:
+                click.echo(f"created; the credentials are in {settings.data_dir / name}", err=True)
+        if remoteci is not None:
+            _print_remoteci(settings, remoteci, team, rotate=rotate)
+
+
+def _print_remoteci(settings: Settings, name: str, team: str, *, rotate: bool) -> None:
+    async def add() -> str:
+        pool = await open_pool(settings.database_url or "", size=1)
+        try:
+            credentials = await add_remoteci(pool, running.box_of(settings), name, team, rotate=rotate)
+        finally:
+            await pool.close()
+        if credentials is None:
+            raise ApiError(
+                f"the remoteci {name} of team {team} exists; its secret can't be shown again, --rotate makes a new one"
+            )
+        return rc_text(
+            DCI_CS_URL=running.address_of(settings),
+            DCI_CLIENT_ID=credentials.client_id,
+            DCI_API_SECRET=credentials.api_secret,
+        )
+
+    with running.explaining_database_errors():
+        click.echo(asyncio.run(add()), nl=False)
+
+
+@cli.command("rewrap-secrets")
+@with_settings
+def rewrap_secrets(**options: str | None) -> None:
+    """Seal the laboratories' secrets again with the first key of DCI_SECRETS_KEY."""
+
+    async def rewrap_all(settings: Settings) -> int:
+        pool = await open_pool(settings.database_url or "", size=1)
+        try:
+            return await rewrap(pool, running.box_of(settings))
+        finally:
+            await pool.close()
+
+    with running.database(running.with_key(_settings(options))) as settings, running.explaining_database_errors():
+        click.echo(f"sealed again: {asyncio.run(rewrap_all(settings))}")
+
+
+@cli.command("database-url")
+@with_settings
+def database_url(**options: str | None) -> None:
+    """Print how to reach the database in use: psql "$(dci-server database-url)"."""
+    click.echo(running.database_of(_settings(options)))
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    from dci_server.app import openapi_document
+
+    click.echo(msgspec.json.format(msgspec.json.encode(openapi_document()), indent=2))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes dci-server's commands in a shell: eval "$(dci-server completion bash)"."""
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "dci-server", "_DCI_SERVER_COMPLETE").source())
+
+
+@cli.command()
+@with_settings
+def doctor(**options: str | None) -> None:
+    """Look at each part: what is configured, whether it can be reached, what to do if not."""
+    if not asyncio.run(_print_findings(_settings(options))):
+        sys.exit(1)
+
+
+async def _print_findings(settings: Settings) -> bool:
+    well = True
+    async for finding in examination.examine(settings):
+        click.echo(f"{'ok' if finding.is_well else 'PROBLEM':<9}{finding.part:<16}{finding.detail}")
+        well = well and finding.is_well
+    return well
+
+
+def main() -> None:
+    """Errors are one line, without a traceback unless DCI_DEBUG is set; 2 is wrong usage, 1 everything else."""
+    try:
+        cli.main(prog_name="dci-server", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.ClickException as error:
+        click.echo(f"dci-server: {error.format_message()}{_where_help_is(error)}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Exception as error:  # the last place where an error can be told
+        _say_error(error)
+        sys.exit(1)
+
+
+def _where_help_is(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return "" if context is None else f" (see: {context.command_path} --help)"
+
+
+def _say_error(error: Exception) -> None:
+    if os.environ.get("DCI_DEBUG"):
+        traceback.print_exception(error)
+    message = " ".join(str(error).split())
+    if not isinstance(error, _TOLD_ERRORS):
+        message = f"something unforeseen ({type(error).__name__}); DCI_DEBUG=1 shows where"
+    click.echo(f"dci-server: {message}", err=True)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each part of a server, looked at one by one: what is configured, what is wrong with it, what to do."""
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import asyncpg
+
+from dci_server import running
+from dci_server.foundation.auth.secret_box import SecretBox, UnusableKeysError, load_or_create_key
+from dci_server.foundation.database.connection import Connection, fetch_rows, fetch_value, open_pool
+from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_of_running
+from dci_server.foundation.database.migrate import newest_revision
+from dci_server.foundation.errors import ApiError
+from dci_server.foundation.storage import StoreUrlError, open_store
+from dci_server.settings import Settings
+
+_LEAST_FREE_BYTES = 1024**3
+_OLDEST_POSTGRESQL = 150000
+_COMES_WITH_THE_START = "not there yet; the first start of dci-server makes it"
+_SECONDS_FOR_AN_ANSWER = 3
+
+
+class Problem(Exception):
+    """What is wrong, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    part: str
+    detail: str
+    is_well: bool = True
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Changes nothing, and makes nothing but a probe in the file store."""
+    looks = (
+        ("data directory", _look_at_directory),
+        ("disk space", _look_at_space),
+        ("secrets key", _look_at_key),
+        ("file store", _look_at_store),
+        ("database", _look_at_database),
+        ("address", _look_at_address),
+    )
+    for part, look in looks:
+        try:
+            yield Finding(part, await look(settings))
+        except (Problem, ApiError, EmbeddedPostgresError, StoreUrlError, UnusableKeysError) as problem:
+            yield Finding(part, str(problem), is_well=False)
+        except OSError as error:
+            yield Finding(part, f"{error.strerror or error}; check that this account may use it", is_well=False)
+
+
+async def _look_at_directory(settings: Settings) -> str:
+    path = settings.data_dir
+    if not path.exists():
+        if not os.access(_existing(path), os.W_OK):
+            raise Problem(f"{path} can't be made by this account; set DCI_DATA_DIR to one that can")
+        return f"{path}: {_COMES_WITH_THE_START}"
+    if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
+        raise Problem(f"{path} can't be written to; give it to this account, or set DCI_DATA_DIR")
+    return str(path)
+
+
+async def _look_at_space(settings: Settings) -> str:
+    free = shutil.disk_usage(_existing(settings.data_dir)).free
+    if free < _LEAST_FREE_BYTES:
+        raise Problem(f"only {free // 1024**2} MiB are free below {settings.data_dir}; make room")
+    return f"{free // 1024**3} GiB free"
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+async def _look_at_key(settings: Settings) -> str:
+    if settings.secrets_key:
+        running.box_of(settings)
+        return "from DCI_SECRETS_KEY"
+    if not settings.key_file.exists():
+        return f"{settings.key_file}: {_COMES_WITH_THE_START}"
+    running.box_of(_with_existing_key(settings))
+    return str(settings.key_file)
+
+
+def _with_existing_key(settings: Settings) -> Settings:
+    if settings.secrets_key or not settings.key_file.exists():
+        return settings
+    return replace(settings, secrets_key=load_or_create_key(settings.key_file))
+
+
+async def _look_at_store(settings: Settings) -> str:
+    if settings.store is None and not Path(settings.store_url).exists():
+        return f"{settings.store_url}: {_COMES_WITH_THE_START}"
+    await open_store(settings.store_url).check()
+    return settings.store_url
+
+
+async def _look_at_database(settings: Settings) -> str:
+    url = settings.database_url or url_of_running(settings.database_directory)
+    if url is None:
+        made = settings.database_directory.exists()
+        return "embedded: not running; dci-server serve starts it" if made else f"embedded: {_COMES_WITH_THE_START}"
+    with running.explaining_database_errors():
+        pool = await open_pool(url, size=1)
+        try:
+            version = await _require_known_schema(pool)
+            secrets = await _count_openable_secrets(pool, _with_existing_key(settings))
+        finally:
+            await pool.close()
+    place = "DATABASE_URL" if settings.database_url else "embedded"
+    return f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open"
+
+
+async def _require_known_schema(db: Connection) -> str:
+    if int(await fetch_value(db, "select current_setting('server_version_num')")) < _OLDEST_POSTGRESQL:
+        raise Problem("it is older than PostgreSQL 15; upgrade it")
+    if await fetch_value(db, "select to_regclass('alembic_version') is null"):
+        raise Problem("it is empty; run: dci-server provision")
+    if await fetch_value(db, "select version_num from alembic_version") != newest_revision():
+        raise Problem("its schema is of another version; run: dci-server migrate")
+    return await fetch_value(db, "select current_setting('server_version')")
+
+
+async def _count_openable_secrets(db: Connection, settings: Settings) -> int:
+    rows = await fetch_rows(
+        db, "select id, sealed_secret from remotecis union all select id, sealed_secret from feeders"
+    )
+    if not rows:
+        return 0
+    if not settings.secrets_key:
+        raise Problem(f"it holds {len(rows)} secrets, but {settings.key_file} is missing: restore it from a backup")
+    box = running.box_of(settings)
+    shut = sum(not _opens(box, row) for row in rows)
+    if shut:
+        raise Problem(
+            f"{shut} of {len(rows)} secrets of remotecis and feeders don't open with the key; "
+            "add the key they were sealed with to DCI_SECRETS_KEY"
+        )
+    return len(rows)
+
+
+def _opens(box: SecretBox, row: asyncpg.Record) -> bool:
+    try:
+        box.open(row["sealed_secret"], row["id"])
+    except ApiError:
+        return False
+    return True
+
+
+async def _look_at_address(settings: Settings) -> str:
+    """Free for a server to be started, or a server that is ready."""
+    address = running.address_of(settings)
+    try:
+        running.listen(settings).close()
+    except ApiError:
+        return _whoever_answers(address)
+    return f"{address} is free; no server runs there"
+
+
+def _whoever_answers(address: str) -> str:
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=_SECONDS_FOR_AN_ANSWER):  # noqa: S310 # our own address
+            return f"a server is ready at {address}"
+    except urllib.error.HTTPError as error:
+        if error.code == 503:  # what /readyz answers
+            raise Problem(f"the server at {address} is not ready; {address}/readyz says why") from None
+        raise Problem(f"another program answers at {address}; choose another port with DCI_PORT") from None
+    except (OSError, ValueError):
+        raise Problem(f"another program uses {address}; choose another port with DCI_PORT") from None

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may see and create components (permissions.md §2.3, §2.4)."""
+
+from uuid import UUID
+
+from dci_server.features.topics import access as topics
+from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
+from dci_server.foundation.errors import NotAuthorized
+
+NOT_ARCHIVED = Condition("components.state <> 'archived'")
+
+
+def of_teams(caller: Identity) -> Condition:
+    """Global ones, one's own team's, and those of teams that opened theirs to it."""
+    if caller.is_epm or caller.kind == "feeder":
+        return EVERYTHING
+    return _shared_with(caller)
+
+
+def _shared_with(caller: Identity) -> Condition:
+    return Condition(
+        "(components.team_id is null or components.team_id = any(%(team_ids)s::uuid[])"
+        " or exists (select from teams_components_access as granted where granted.access_team_id = components.team_id"
+        " and granted.team_id = any(%(team_ids)s::uuid[])))",
+        {"team_ids": list(caller.team_ids)},
+    )
+
+
+def listed_for(caller: Identity) -> Condition:
+    """`GET /components`: within the topics that the caller sees in their list (decision 39 for EPM)."""
+    if caller.is_epm:
+        return NOT_ARCHIVED
+    topic = topics.visible_to(caller)
+    in_topics = Condition(
+        "exists (select from topics where topics.id = components.topic_id and " + topic.sql + ")", topic.params
+    )
+    return all_of(NOT_ARCHIVED, of_teams(caller), in_topics)
+
+
+def readable_by(caller: Identity) -> Condition:
+    """By id: global ones by the rule of their topic, a team's by membership or grant; privileged readers read all."""
+    if caller.reads_everything:
+        return EVERYTHING
+    topic = topics.usable_by(caller)
+    by_topic = Condition(
+        "(components.team_id is not null or exists (select from topics where topics.id = components.topic_id and "
+        + topic.sql
+        + "))",
+        topic.params,
+    )
+    return all_of(by_topic, _shared_with(caller))
+
+
+def require_can_create(caller: Identity, team_id: UUID | None) -> None:
+    if team_id is None:
+        if not (caller.is_epm or (caller.kind == "feeder" and not caller.is_read_only)):
+            raise NotAuthorized
+    elif not caller.works_for(team_id):
+        raise NotAuthorized

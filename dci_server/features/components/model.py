@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of a component, and the names that are derived when it is created."""
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from dci_server.features.teams.model import Count
+from dci_server.foundation.shapes import Id, JsonObject, NonEmpty, State, Status, empty_object
+
+_HASH = re.compile(r"[0-9a-fA-F]{40}")
+_SEPARATORS = (":", "@", " ")
+"""The first of these that occurs decides, wherever it stands."""
+
+
+class Component(Struct, frozen=True, kw_only=True):
+    id: str
+    created_at: str
+    updated_at: str
+    released_at: str
+    etag: str
+    name: str
+    display_name: str
+    canonical_project_name: str | None
+    version: str
+    uid: str
+    type: str
+    title: str | None
+    message: str | None
+    url: str | None
+    data: dict[str, Any]
+    tags: list[str]
+    topic_id: str
+    team_id: str | None
+    state: State
+
+
+class JobOfComponent(Struct, frozen=True, kw_only=True):
+    """A job that used the component."""
+
+    id: str
+    created_at: str
+    updated_at: str
+    etag: str
+    name: str
+    comment: str
+    configuration: str
+    status_reason: str
+    url: str
+    status: Status
+    state: State
+    duration: int
+    tags: list[str]
+    data: dict[str, Any]
+    topic_id: str
+    product_id: str
+    remoteci_id: str
+    team_id: str
+    pipeline_id: str | None
+    previous_job_id: str | None
+    update_previous_job_id: str | None
+    user_agent: str
+    client_version: str
+
+
+class ComponentWithJobs(Component, frozen=True, kw_only=True):
+    files: list[Any]
+    jobs: list[JobOfComponent]
+
+
+class NewComponent(Struct, frozen=True, kw_only=True):
+    """Exactly one of `name` and `display_name` (resources.md §6.2)."""
+
+    type: str
+    topic_id: Id
+    name: NonEmpty | UnsetType = UNSET
+    display_name: NonEmpty | UnsetType = UNSET
+    team_id: Id | UnsetType = UNSET
+    canonical_project_name: str = ""
+    title: str = ""
+    message: str = ""
+    version: str = ""
+    url: str = ""
+    uid: str = ""
+    data: JsonObject = msgspec.field(default_factory=empty_object)
+    tags: list[Any] = msgspec.field(default_factory=list[Any])
+    released_at: str | UnsetType = UNSET
+    state: State = "active"
+
+
+class ComponentAnswer(Struct):
+    component: ComponentWithJobs
+
+
+class ComponentColumnsAnswer(Struct):
+    component: Component
+
+
+class ComponentsAnswer(Struct):
+    components: list[Component]
+    meta: Count = msgspec.field(name="_meta")
+
+
+class Derived(NamedTuple):
+    display_name: str
+    version: str
+    uid: str
+
+
+def derive(name: str, project: str) -> Derived:
+    """What is not given follows from the names (resources.md §6.3)."""
+    is_hash = _HASH.fullmatch(name) is not None
+    candidate = project if project and ("OpenShift" in project or name in project or is_hash) else name
+    version = _after_separator(candidate)
+    for marker in ("RHOS-", "RHEL-"):
+        if marker in candidate:
+            version = candidate.rpartition(marker)[2]
+            break
+    if "OpenShift" in project:
+        version = name
+    display_name = project if "dci-openshift-app-agent" in candidate else candidate
+    return Derived(display_name, version, name if is_hash else "")
+
+
+def _after_separator(candidate: str) -> str:
+    for separator in _SEPARATORS:
+        if separator in candidate:
+            return candidate.rpartition(separator)[2]
+    return ""

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SQL of files."""
+
+from typing import LiteralString
+from uuid import UUID
+
+from dci_server.features.files.model import Announcement, File
+from dci_server.features.jobs.queries import FILE_COLUMNS, STATES
+from dci_server.foundation.database.connection import (
+    Connection,
+    Json,
+    Record,
+    fetch_page,
+    fetch_row,
+)
+from dci_server.foundation.database.sql import Condition
+from dci_server.foundation.listing.columns import Column, Columns
+from dci_server.foundation.listing.parameters import Listing
+
+COLUMNS: Columns = {
+    "created_at": Column("files.created_at", "timestamp"),
+    "etag": Column("files.etag", "text"),
+    "id": Column("files.id", "uuid"),
+    "job_id": Column("files.job_id", "uuid"),
+    "jobstate_id": Column("files.jobstate_id", "uuid"),
+    "md5": Column("files.md5", "text"),
+    "mime": Column("files.mime", "text"),
+    "name": Column("files.name", "text"),
+    "size": Column("files.size", "integer"),
+    "state": Column("files.state", "enum", members=STATES),
+    "team_id": Column("files.team_id", "uuid"),
+    "updated_at": Column("files.updated_at", "timestamp"),
+}
+
+_TARGET: LiteralString = """
+with named as (
+    select jobstates.id, jobstates.job_id from jobstates where jobstates.id = %(jobstate_id)s::uuid
+), target as (
+    select jobs.id, jobs.team_id, %(jobstate_id)s::uuid is null or exists (select from named) as jobstate_is_known,
+           %(jobstate_id)s::uuid is null or exists (select from named where named.job_id = jobs.id) as jobstate_is_of_job,
+           ("""
+
+_FACTS: LiteralString = """) as is_changeable
+    from jobs
+    where jobs.id = coalesce(%(job_id)s::uuid, (select named.job_id from named)) and jobs.state <> 'archived'
+), facts as (
+    select %(job_id)s::uuid is null and not exists (select from named) as jobstate_is_missing,
+           exists (select from target) as is_known,
+           (select is_changeable from target) as is_changeable,
+           (select jobstate_is_known from target) as jobstate_is_known,
+           (select jobstate_is_of_job from target) as jobstate_is_of_job,
+           (select id from target) as target_job_id,
+           (select team_id from target) as target_team_id
+)
+"""
+
+# One durable statement: the file, its bytes when they are few, and the job's sign that something hangs on it.
+_CREATE: LiteralString = (
+    """, created as (
+    insert into files (id, name, mime, md5, sha256, size, job_id, jobstate_id, team_id)
+    select %(file_id)s::uuid, %(name)s::text, %(mime)s::text, %(md5)s::text, %(sha256)s::text, %(size)s::bigint,
+           target.id, %(jobstate_id)s::uuid, target.team_id
+    from target where is_changeable and jobstate_is_known and jobstate_is_of_job
+    returning """
+    + FILE_COLUMNS
+    + """
+), kept as (
+    insert into files_contents (file_id, is_compressed, bytes)
+    select created.id, %(is_compressed)s::boolean, %(bytes)s::bytea from created where %(bytes)s::bytea is not null
+), touched as (
+    update jobs set
+        etag = left(jobs.etag, 16) || right(new_etag(), 16),
+        updated_at = utc_now(),
+        duration = case when %(jobstate_id)s::uuid is null then jobs.duration
+                   else round(extract(epoch from utc_now() - jobs.created_at))::integer end
+    from created where jobs.id = created.job_id
+)
+select facts.*, (select row_to_json(created) from created) as file from facts
+"""
+)
+
+
+async def find_target(db: Connection, announced: Announcement, changeable: Condition) -> Record:
+    """What speaks for and against an upload, before its bytes are read."""
+    row = await fetch_row(
+        db,
+        _TARGET + changeable.sql + _FACTS + "select * from facts",
+        **changeable.params,
+        job_id=announced.job_id,
+        jobstate_id=announced.jobstate_id,
+    )
+    assert row is not None
+    return row
+
+
+async def insert_file(db: Connection, announced: Announcement, changeable: Condition, **stored: object) -> Record:
+    """The same facts, and the file when nothing speaks against it."""
+    row = await fetch_row(
+        db,
+        _TARGET + changeable.sql + _FACTS.rstrip() + _CREATE,
+        **changeable.params,
+        job_id=announced.job_id,
+        jobstate_id=announced.jobstate_id,
+        name=announced.name,
+        mime=announced.mime,
+        **stored,
+    )
+    assert row is not None
+    return row
+
+
+async def find_same_file(db: Connection, announced: Announcement, sha256: str, changeable: Condition) -> UUID | None:
+    """A file of the same job, name, kind and bytes: a repeated upload of what can't be read (decision 40)."""
+    row = await fetch_row(
+        db,
+        """select files.id from files join jobs on jobs.id = files.job_id
+           where files.job_id = coalesce(%(job_id)s::uuid, (select job_id from jobstates where id = %(jobstate_id)s::uuid))
+             and files.name = %(name)s::text and files.mime = %(mime)s::text and files.sha256 = %(sha256)s::text
+             and files.jobstate_id is not distinct from %(jobstate_id)s::uuid
+             and files.state <> 'archived' and jobs.state <> 'archived' and """
+        + changeable.sql
+        + " order by files.created_at limit 1",
+        **changeable.params,
+        job_id=announced.job_id,
+        jobstate_id=announced.jobstate_id,
+        name=announced.name,
+        mime=announced.mime,
+        sha256=sha256,
+    )
+    return row["id"] if row else None
+
+
+async def find_file(db: Connection, file_id: UUID) -> Record | None:
+    """The file as JSON and as columns; whether its job is archived; its bytes when they are in the row."""
+    return await fetch_row(
+        db,
+        """select files.id, files.name, files.mime, files.size, files.etag, files.updated_at, files.team_id, files.job_id,
+                  jobs.name as job_name, jobs.state = 'archived' as job_is_archived,
+                  contents.bytes, contents.is_compressed,
+                  (select row_to_json(f) from (select """
+        + FILE_COLUMNS
+        + """ from files as same where same.id = files.id) as f) as file
+           from files join jobs on jobs.id = files.job_id left join files_contents as contents on contents.file_id = files.id
+           where files.id = %(file_id)s::uuid and files.state <> 'archived'""",
+        file_id=file_id,
+    )
+
+
+async def list_files(db: Connection, job_id: UUID, listing: Listing) -> Json[list[File]]:
+    of_job = Condition("files.job_id = %(job_id)s::uuid and files.state <> 'archived'", {"job_id": job_id})
+    select: LiteralString = "select " + FILE_COLUMNS
+    return await fetch_page(db, File, "files", select, "files", of_job, listing)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may see and change a job."""
+
+from uuid import UUID
+
+from dci_server.features.jobs import queries
+from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.database.sql import Condition, all_of
+from dci_server.foundation.errors import NotAuthorized, NotFound
+
+NOT_ARCHIVED = Condition("jobs.state <> 'archived'")
+
+
+def visible_to(caller: Identity) -> Condition:
+    """Jobs of the caller's teams; privileged readers see all (jobs.md §7.1)."""
+    if caller.reads_everything:
+        return NOT_ARCHIVED
+    return all_of(
+        NOT_ARCHIVED, Condition("jobs.team_id = any(%(team_ids)s::uuid[])", {"team_ids": list(caller.team_ids)})
+    )
+
+
+def changeable_by(caller: Identity) -> Condition:
+    """In team of the job, or EPM; the read-only role writes nothing (decisions 2 and 9)."""
+    if caller.is_epm:
+        return Condition("true")
+    return Condition(
+        "jobs.team_id = any(%(own_team_ids)s::uuid[])",
+        {"own_team_ids": [team_id for team_id in caller.team_ids if caller.works_for(team_id)]},
+    )
+
+
+async def require_can_read(db: Connection, caller: Identity, job_id: UUID) -> None:
+    """What hangs on a job: 404 when it is absent, 401 for those who may not see it (jobs.md §9.4)."""
+    team_id = await queries.find_team_of_job(db, job_id)
+    if team_id is None:
+        raise NotFound("job")
+    if not (caller.reads_everything or caller.belongs_to(team_id)):
+        raise NotAuthorized

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SQL of jobs."""
+
+from typing import LiteralString
+from uuid import UUID
+
+from msgspec import UNSET
+
+from dci_server.features.components.queries import COMPONENT_COLUMNS
+from dci_server.features.jobs.model import ChangedJob, Job, JobInList
+from dci_server.features.remotecis.queries import REMOTECI_COLUMNS
+from dci_server.features.teams.queries import TEAM_COLUMNS
+from dci_server.features.topics.queries import TOPIC_COLUMNS
+from dci_server.foundation.database.connection import (
+    Connection,
+    Json,
+    Record,
+    by_id,
+    fetch_one,
+    fetch_page,
+    fetch_row,
+)
+from dci_server.foundation.database.sql import Condition, all_of
+from dci_server.foundation.listing.columns import Column, Columns
+from dci_server.foundation.listing.parameters import Listing
+
+STATUSES = ("new", "pre-run", "running", "post-run", "success", "failure", "killed", "error")
+STATES = ("active", "inactive", "archived")
+
+COLUMNS: Columns = {
+    "client_version": Column("jobs.client_version", "text"),
+    "comment": Column("jobs.comment", "text"),
+    "configuration": Column("jobs.configuration", "text"),
+    "created_at": Column("jobs.created_at", "timestamp"),
+    "data": Column("jobs.data", "json", secret=True),
+    "duration": Column("jobs.duration", "integer"),
+    "etag": Column("jobs.etag", "text"),
+    "id": Column("jobs.id", "uuid"),
+    "name": Column("jobs.name", "text"),
+    "pipeline_id": Column("jobs.pipeline_id", "uuid"),
+    "previous_job_id": Column("jobs.previous_job_id", "uuid"),
+    "product_id": Column("jobs.product_id", "uuid"),
+    "remoteci_id": Column("jobs.remoteci_id", "uuid"),
+    "state": Column("jobs.state", "enum", members=STATES),
+    "status": Column("jobs.status", "enum", members=STATUSES),
+    "status_reason": Column("jobs.status_reason", "text"),
+    "tags": Column("jobs.tags", "array"),
+    "team_id": Column("jobs.team_id", "uuid"),
+    "topic_id": Column("jobs.topic_id", "uuid"),
+    "update_previous_job_id": Column("jobs.update_previous_job_id", "uuid"),
+    "updated_at": Column("jobs.updated_at", "timestamp"),
+    "url": Column("jobs.url", "text"),
+    "user_agent": Column("jobs.user_agent", "text"),
+}
+
+JOB_COLUMNS: LiteralString = """
+    jobs.id, jobs.created_at, jobs.updated_at, jobs.etag, jobs.name, jobs.comment, jobs.configuration,
+    jobs.status_reason, jobs.url, jobs.status, jobs.state, jobs.duration, jobs.tags, jobs.topic_id, jobs.product_id,
+    jobs.remoteci_id, jobs.team_id, jobs.pipeline_id, jobs.previous_job_id, jobs.update_previous_job_id,
+    jobs.user_agent, jobs.client_version
+"""
+
+FILE_COLUMNS: LiteralString = (
+    "id, created_at, updated_at, etag, name, mime, md5, size, state, job_id, jobstate_id, team_id"
+)
+RESULT_COLUMNS: LiteralString = (
+    "id, created_at, updated_at, name, total, success, skips, failures, errors, regressions, successfixes, time, "
+    "job_id, file_id"
+)
+
+_EMBEDDED: LiteralString = (
+    """,
+    (select row_to_json(t) from (select """
+    + TOPIC_COLUMNS
+    + """ from topics where topics.id = jobs.topic_id) as t)
+        as topic,
+    (select row_to_json(t) from (select """
+    + TEAM_COLUMNS
+    + """ from teams where teams.id = jobs.team_id) as t)
+        as team,
+    (select row_to_json(r) from (select """
+    + REMOTECI_COLUMNS
+    + """ from remotecis
+        where remotecis.id = jobs.remoteci_id) as r) as remoteci,
+    (select coalesce(json_agg(row_to_json(c)), '[]'::json) from (select """
+    + COMPONENT_COLUMNS
+    + """ from components
+        where components.id in (select component_id from jobs_components where job_id = jobs.id)
+        order by components.type, components.created_at, components.id) as c) as components,
+    (select coalesce(json_agg(row_to_json(r)), '[]'::json) from (select """
+    + RESULT_COLUMNS
+    + """ from tests_results
+        where tests_results.job_id = jobs.id order by created_at, id) as r) as results,
+    (select row_to_json(p) from (select id, created_at, updated_at, etag, name, state, team_id from pipelines
+        where pipelines.id = jobs.pipeline_id) as p) as pipeline,
+    (select coalesce(json_agg(row_to_json(k)), '[]'::json) from (select job_id, key, value from jobs_keys_values
+        where jobs_keys_values.job_id = jobs.id order by key) as k) as keys_values
+"""
+)
+
+JOB_IN_LIST: LiteralString = "select " + JOB_COLUMNS + _EMBEDDED
+
+JOB: LiteralString = (
+    "select "
+    + JOB_COLUMNS
+    + ", jobs.data"
+    + _EMBEDDED
+    + """,
+    (select coalesce(json_agg(row_to_json(s)), '[]'::json) from (select id, created_at, status, comment, job_id
+        from jobstates where jobstates.job_id = jobs.id order by created_at, id) as s) as jobstates,
+    (select coalesce(json_agg(row_to_json(f)), '[]'::json) from (select """
+    + FILE_COLUMNS
+    + """ from files
+        where files.job_id = jobs.id and files.jobstate_id is null and files.state <> 'archived'
+        order by created_at, id) as f) as files
+    from jobs
+"""
+)
+
+# Nothing but visibility narrows the list: the running totals answer instead of a walk over the table.
+_TOTAL_OF_ALL: LiteralString = "select coalesce(sum(total), 0)::bigint from jobs_totals"
+_TOTAL_OF_TEAMS: LiteralString = _TOTAL_OF_ALL + " where team_id = any(%(team_ids)s::uuid[])"
+
+
+async def list_jobs(db: Connection, visible: Condition, listing: Listing) -> Json[list[JobInList]]:
+    total = _TOTAL_OF_TEAMS if "team_ids" in visible.params else _TOTAL_OF_ALL
+    return await fetch_page(db, JobInList, "jobs", JOB_IN_LIST, "jobs", visible, listing, total=total)
+
+
+async def find_job(db: Connection, job_id: UUID, visible: Condition) -> Json[Job] | None:
+    return await fetch_one(db, Job, JOB, by_id("jobs", job_id), visible)
+
+
+# One statement decides and writes: the facts come back beside the job, and a fact that refuses leaves no row behind.
+CREATE_JOB: LiteralString = (
+    """
+with topic as (
+    select topics.id, topics.name, topics.state, topics.product_id, topics.component_types,
+           products.state = 'archived' as product_is_archived,
+           (%(any_topic)s::boolean or (
+               exists (select from products_teams where products_teams.product_id = topics.product_id
+                       and products_teams.team_id = any(%(team_ids)s::uuid[]))
+               and (topics.export_control or %(pre_release)s::boolean))) as is_usable
+    from topics join products on products.id = topics.product_id
+    where topics.id = %(topic_id)s::uuid and topics.state <> 'archived'
+), remoteci as (
+    select id, team_id, state from remotecis where id = %(remoteci_id)s::uuid and state <> 'archived'
+), wanted as (
+    select distinct on (given.id) given.id, given.position, components.id as found, components.name, components.type,
+           components.state, components.topic_id,
+           (components.team_id is null or components.team_id = any(%(team_ids)s::uuid[])
+            or exists (select from teams_components_access where access_team_id = components.team_id
+                       and team_id = any(%(team_ids)s::uuid[]))) as is_usable
+    from unnest(%(components)s::uuid[]) with ordinality as given (id, position)
+    left join components on components.id = given.id and components.state <> 'archived'
+    order by given.id, given.position
+), newest as (
+    select kind.name as type, kind.position, found.id
+    from topic cross join unnest(topic.component_types) with ordinality as kind (name, position)
+    left join lateral (
+        select components.id from components
+        where components.topic_id = topic.id and components.type = kind.name and components.state = 'active'
+              and components.team_id is null
+        order by components.created_at desc limit 1
+    ) as found on true
+    where %(newest)s::boolean
+), facts as (
+    select
+        (select state from remoteci) as remoteci_state,
+        (select name from topic) as topic_name,
+        (select state from topic) as topic_state,
+        (select product_is_archived and not %(any_topic)s::boolean from topic) as product_is_archived,
+        (select is_usable from topic) as topic_is_usable,
+        (select component_types from topic) as component_types,
+        %(previous_job_id)s::uuid is null or exists (select from jobs where id = %(previous_job_id)s::uuid
+            and state <> 'archived' and (%(reads_all)s::boolean or team_id = any(%(team_ids)s::uuid[])))
+            as previous_is_visible,
+        %(update_previous_job_id)s::uuid is null or exists (select from jobs
+            where id = %(update_previous_job_id)s::uuid and state <> 'archived'
+            and (%(reads_all)s::boolean or team_id = any(%(team_ids)s::uuid[]))) as update_previous_is_visible,
+        %(pipeline_id)s::uuid is null or exists (select from pipelines where id = %(pipeline_id)s::uuid
+            and state <> 'archived' and (%(reads_all)s::boolean or team_id = any(%(team_ids)s::uuid[])))
+            as pipeline_is_visible,
+        exists (select from wanted where found is null) as component_is_missing,
+        exists (select from wanted where found is not null and not is_usable) as component_is_foreign,
+        (select type from newest where id is null order by position limit 1) as type_without_component,
+        (select type from newest group by type having count(*) > 1 limit 1) as type_listed_twice,
+        (select wanted.id from wanted, topic where %(strict)s::boolean and found is not null
+            and (wanted.state <> 'active' or wanted.topic_id <> topic.id) order by wanted.position limit 1)
+            as component_not_of_topic,
+        (select type from wanted where %(strict)s::boolean and found is not null group by type having count(*) > 1
+            limit 1) as type_given_twice,
+        %(strict)s::boolean and cardinality(%(components)s::uuid[])
+            <> (select cardinality(component_types) from topic) as number_differs
+), accepted as (
+    select from facts
+    where remoteci_state = 'active' and topic_state = 'active' and not product_is_archived and topic_is_usable
+          and previous_is_visible and update_previous_is_visible and pipeline_is_visible
+          and not component_is_missing and not component_is_foreign and type_without_component is null
+          and type_listed_twice is null and component_not_of_topic is null and type_given_twice is null
+          and not number_differs
+), created as (
+    insert into jobs (topic_id, product_id, remoteci_id, team_id, name, comment, configuration, status_reason, url, state,
+                      tags, data, previous_job_id, update_previous_job_id, pipeline_id, user_agent, client_version)
+    select topic.id, topic.product_id, remoteci.id, remoteci.team_id, %(name)s::text, %(comment)s::text,
+           %(configuration)s::text, %(status_reason)s::text, %(url)s::text, %(state)s::text, %(tags)s::text[],
+           %(data)s::json, %(previous_job_id)s::uuid, %(update_previous_job_id)s::uuid, %(pipeline_id)s::uuid,
+           %(user_agent)s::text, %(client_version)s::text
+    from topic, remoteci, accepted
+    returning """
+    + JOB_COLUMNS
+    + """, jobs.data
+), attached as (
+    insert into jobs_components (job_id, component_id)
+    select created.id, chosen.id from created, (select found as id from wanted union select id from newest) as chosen
+)
+select facts.*, (select row_to_json(created) from created) as job from facts
+"""
+)
+
+
+async def insert_job(db: Connection, **params: object) -> Record:
+    """What speaks for and against the job, and the job itself when nothing spoke against it."""
+    row = await fetch_row(db, CREATE_JOB, **params)
+    assert row is not None
+    return row
+
+
+# A status that differs from the stored one is also a jobstate (jobs.md §7.3). The etag's first half decides: uploads
+# change the second only (decision 33).
+_CHANGE_JOB: LiteralString = """
+with target as (
+    select jobs.id, jobs.status, jobs.team_id from jobs
+    where jobs.id = %(job_id)s::uuid and jobs.state <> 'archived'
+), changed as (
+    update jobs set
+        etag = new_etag(), updated_at = utc_now(),
+        name = coalesce(%(name)s::text, name), comment = coalesce(%(comment)s::text, comment),
+        configuration = coalesce(%(configuration)s::text, configuration),
+        status_reason = coalesce(%(status_reason)s::text, status_reason), url = coalesce(%(url)s::text, url),
+        status = coalesce(%(status)s::text, jobs.status), state = coalesce(%(state)s::text, state),
+        tags = coalesce(%(tags)s::text[], tags),
+        topic_id = coalesce(moved.id, topic_id), product_id = coalesce(moved.product_id, jobs.product_id)
+    from target left join (select topics.id, topics.product_id from topics where """
+
+_CHANGE_JOB_TO: LiteralString = """) as moved on true
+    where jobs.id = target.id and jobs.state <> 'archived' and length(%(etag)s::text) = 32
+          and left(jobs.etag, 16) = left(%(etag)s::text, 16) and """
+
+_CHANGE_JOB_DONE: LiteralString = (
+    """
+    returning """
+    + JOB_COLUMNS
+    + """, jobs.data
+), stated as (
+    insert into jobstates (job_id, status) select changed.id, changed.status from changed, target
+    where changed.status <> target.status
+), archived as (
+    update files set state = 'archived', etag = new_etag(), updated_at = utc_now()
+    from changed where files.job_id = changed.id and changed.state = 'archived' and files.state <> 'archived'
+)
+select exists (select from target) as is_known,
+       exists (select from jobs where jobs.id = %(job_id)s::uuid and """
+)
+
+_CHANGE_JOB_END: LiteralString = """) as is_changeable, (select row_to_json(changed) from changed) as job
+"""
+
+
+async def update_job(
+    db: Connection, job_id: UUID, etag: str, changes: ChangedJob, tags: list[str] | None, changeable: Condition,
+    usable_topic: Condition,
+) -> Record:  # fmt: skip
+    """Whether the job exists, whether the caller may change it, and the job when the etag matched as well."""
+    named = all_of(Condition("topics.name = %(topic_name)s::text and topics.state <> 'archived'"), usable_topic)
+    row = await fetch_row(
+        db,
+        _CHANGE_JOB + named.sql + _CHANGE_JOB_TO + changeable.sql + _CHANGE_JOB_DONE + changeable.sql + _CHANGE_JOB_END,
+        **{**changeable.params, **usable_topic.params},
+        job_id=job_id,
+        etag=etag,
+        topic_name=changes.topic if isinstance(changes.topic, str) else None,
+        tags=tags,
+        **{field: _given(getattr(changes, field)) for field in _CHANGING},
+    )
+    assert row is not None
+    return row
+
+
+_CHANGING = ("name", "comment", "configuration", "status_reason", "url", "status", "state")
+
+
+def _given(value: object) -> object:
+    return None if value is UNSET else value
+
+
+async def archive_job(
+    db: Connection, job_id: UUID, etag: str, changeable: Condition, usable_topic: Condition
+) -> Record:
+    """DELETE is a change of state, with the same answer (decision 31)."""
+    return await update_job(db, job_id, etag, ChangedJob(state="archived"), None, changeable, usable_topic)
+
+
+async def find_team_of_job(db: Connection, job_id: UUID) -> UUID | None:
+    """None for a job that does not exist or is archived."""
+    row = await fetch_row(
+        db, "select team_id from jobs where id = %(job_id)s::uuid and state <> 'archived'", job_id=job_id
+    )
+    return row["team_id"] if row else None

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The URLs of jobs."""
+
+from dci_server.features.jobs import access, actions, queries
+from dci_server.features.jobs.model import (
+    ChangedJob,
+    JobAnswer,
+    JobColumnsAnswer,
+    JobsAnswer,
+    NewJob,
+    ScheduledJob,
+)
+from dci_server.foundation.errors import NotFound
+from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, header_text, page, post, put
+
+
+async def list_jobs(call: Call) -> Response:
+    """The jobs of the caller's teams, newest first, with what they tested and how it went."""
+    listing = call.listing(queries.COLUMNS)
+    return page(await queries.list_jobs(call.db, access.visible_to(call.caller), listing))
+
+
+async def get_job(call: Call) -> Response:
+    """One job with its states, its own files and all that lists embed."""
+    job = await queries.find_job(call.db, call.id("job_id"), access.visible_to(call.caller))
+    if job is None:
+        raise NotFound("job")
+    return answer("job", job, etag=True)
+
+
+async def create_job(call: Call) -> Response:
+    """A new job of the calling remoteci, with the components it names."""
+    new = call.body(NewJob)
+    job = await actions.create_job(call.db, call.caller, new, *_client(call))
+    return answer("job", job, status=201, etag=True)
+
+
+async def schedule_job(call: Call) -> Response:
+    """A new job of the calling remoteci, with the newest component of each of the topic's types."""
+    new = call.body(ScheduledJob)
+    job = await actions.schedule_job(call.db, call.caller, new, *_client(call))
+    return answer("job", job, status=201, etag=True)
+
+
+async def change_job(call: Call) -> Response:
+    """Changes what the body names; the rest of a job that is sent back is ignored."""
+    etag = call.etag()
+    changes = call.body(ChangedJob, closed=False)
+    job = await actions.change_job(call.db, call.caller, call.id("job_id"), etag, changes)
+    return answer("job", job, etag=True)
+
+
+async def delete_job(call: Call) -> Response:
+    """Archives the job and its files."""
+    await actions.delete_job(call.db, call.caller, call.id("job_id"), call.etag())
+    return NO_CONTENT
+
+
+def _client(call: Call) -> tuple[str, str]:
+    return header_text(call.headers.get("user-agent", "")), header_text(call.headers.get("client-version", ""))
+
+
+routes = [
+    get("/jobs", list_jobs, JobsAnswer, listing=queries.COLUMNS),
+    post("/jobs", create_job, NewJob, JobColumnsAnswer),
+    post("/jobs/schedule", schedule_job, ScheduledJob, JobColumnsAnswer),
+    get("/jobs/{job_id:uuid}", get_job, JobAnswer),
+    put("/jobs/{job_id:uuid}", change_job, ChangedJob, JobColumnsAnswer),
+    delete("/jobs/{job_id:uuid}", delete_job),
+]

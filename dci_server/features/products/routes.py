@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The URLs of products."""
+
+from uuid import UUID
+
+from dci_server.features.products import access, queries
+from dci_server.features.products.model import (
+    Attached,
+    NewProduct,
+    ProductAnswer,
+    ProductColumnsAnswer,
+    ProductsAnswer,
+    TeamsOfProductAnswer,
+    TeamToAttach,
+)
+from dci_server.foundation.database.connection import refusing_duplicates
+from dci_server.foundation.errors import NotFound
+from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, encode, get, page, post
+from dci_server.foundation.names import require_plain_name
+
+
+async def list_products(call: Call) -> Response:
+    """The products attached to the caller's teams, with their topics."""
+    visible = access.visible_to(call.caller)
+    return page(await queries.list_products(call.db, visible, call.listing(queries.COLUMNS), **_topics(call)))
+
+
+async def get_product(call: Call) -> Response:
+    """A product with its topics."""
+    visible = access.visible_to(call.caller)
+    product = await queries.find_product(call.db, call.id("product_id"), visible, **_topics(call))
+    if product is None:
+        raise NotFound("product")
+    return answer("product", product, etag=True)
+
+
+async def create_product(call: Call) -> Response:
+    """A new product, attached to no team."""
+    new = call.body(NewProduct)
+    access.require_can_create(call.caller)
+    require_plain_name("name", new.name)
+    require_plain_name("label", new.label)
+    with refusing_duplicates():
+        product = await queries.insert_product(call.db, new)
+    return answer("product", product, status=201, etag=True)
+
+
+async def list_teams(call: Call) -> Response:
+    """The teams that may see the product."""
+    access.require_can_attach(call.caller)
+    return page(await queries.list_teams_of(call.db, call.id("product_id")))
+
+
+async def attach_team(call: Call) -> Response:
+    """Lets a team see the product; repeating it changes nothing."""
+    wanted = call.body(TeamToAttach)
+    access.require_can_attach(call.caller)
+    facts = await queries.attach_team(call.db, call.id("product_id"), UUID(wanted.team_id))
+    if not facts["product_is_known"]:
+        raise NotFound("product")
+    if not facts["team_is_known"]:
+        raise NotFound("team")
+    return encode(Attached(str(call.id("product_id")), wanted.team_id), status=201)
+
+
+async def detach_team(call: Call) -> Response:
+    """Takes the product from a team; 204 too when it was not attached (decision 50)."""
+    access.require_can_attach(call.caller)
+    await queries.detach_team(call.db, call.id("product_id"), call.id("team_id"))
+    return NO_CONTENT
+
+
+def _topics(call: Call) -> dict[str, bool]:
+    """Which topics the caller may know of."""
+    caller = call.caller
+    return {
+        "any_topic": caller.reads_everything or caller.kind == "feeder",
+        "pre_release": caller.has_pre_release_access,
+    }
+
+
+routes = [
+    get("/products", list_products, ProductsAnswer, listing=queries.COLUMNS),
+    post("/products", create_product, NewProduct, ProductColumnsAnswer),
+    get("/products/{product_id:uuid}", get_product, ProductAnswer),
+    get("/products/{product_id:uuid}/teams", list_teams, TeamsOfProductAnswer),
+    post("/products/{product_id:uuid}/teams", attach_team, TeamToAttach, Attached),
+    delete("/products/{product_id:uuid}/teams/{team_id:uuid}", detach_team, needs_etag=False),
+]

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The URLs of remotecis."""
+
+from uuid import UUID, uuid4
+
+from dci_server.features.remotecis import access, queries
+from dci_server.features.remotecis.model import (
+    NewRemoteci,
+    RemoteciAnswer,
+    RemotecisAnswer,
+    RemoteciWithSecretAnswer,
+)
+from dci_server.foundation.auth.secret_box import new_secret
+from dci_server.foundation.database.connection import refusing_duplicates
+from dci_server.foundation.errors import NotAuthorized, NotFound
+from dci_server.foundation.http import Call, Response, answer, get, page, post
+from dci_server.foundation.names import require_plain_name
+
+
+async def list_remotecis(call: Call) -> Response:
+    """The laboratories of the caller's teams; never their secrets."""
+    visible = access.visible_to(call.caller)
+    return page(await queries.list_remotecis(call.db, visible, call.listing(queries.COLUMNS)))
+
+
+async def get_remoteci(call: Call) -> Response:
+    """A laboratory with its team and those who are told of its failures."""
+    remoteci_id = call.id("remoteci_id")
+    remoteci = await queries.find_remoteci(call.db, remoteci_id, access.visible_to(call.caller))
+    if remoteci is None:
+        if await queries.find_remoteci(call.db, remoteci_id, access.NOT_ARCHIVED) is None:
+            raise NotFound("remoteci")
+        raise NotAuthorized
+    return answer("remoteci", remoteci, etag=True)
+
+
+async def create_remoteci(call: Call) -> Response:
+    """A new laboratory of a team. Its secret is in this answer and nowhere else."""
+    new = call.body(NewRemoteci)
+    access.require_can_create(call.caller, UUID(new.team_id))
+    require_plain_name("name", new.name)
+    remoteci_id, secret = uuid4(), new_secret()
+    with refusing_duplicates():
+        remoteci = await queries.insert_remoteci(
+            call.db, remoteci_id, new, secret, call.services.secrets.seal(secret, remoteci_id)
+        )
+    return answer("remoteci", remoteci, status=201, etag=True)
+
+
+routes = [
+    get("/remotecis", list_remotecis, RemotecisAnswer, listing=queries.COLUMNS),
+    post("/remotecis", create_remoteci, NewRemoteci, RemoteciWithSecretAnswer),
+    get("/remotecis/{remoteci_id:uuid}", get_remoteci, RemoteciAnswer),
+]

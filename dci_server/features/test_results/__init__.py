@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A test result is what a JUnit file says, counted."""

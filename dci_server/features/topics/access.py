@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may use a topic (permissions.md §2.2)."""
+
+from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
+from dci_server.foundation.errors import NotAuthorized
+
+NOT_ARCHIVED = Condition("topics.state <> 'archived'")
+
+
+def usable_by(caller: Identity) -> Condition:
+    """Its product is attached to a team of the caller, and it is released or a team has pre-release access."""
+    if caller.reads_everything or caller.kind == "feeder":
+        return EVERYTHING
+    return _of_own_products(caller)
+
+
+def visible_to(caller: Identity) -> Condition:
+    """The list, where a feeder counts as an ordinary caller."""
+    if caller.reads_everything:
+        return NOT_ARCHIVED
+    return all_of(NOT_ARCHIVED, _of_own_products(caller))
+
+
+def _of_own_products(caller: Identity) -> Condition:
+    return Condition(
+        "exists (select from products_teams join products on products.id = products_teams.product_id"
+        " where products_teams.product_id = topics.product_id and products.state <> 'archived'"
+        " and products_teams.team_id = any(%(team_ids)s::uuid[]))"
+        " and (topics.export_control or %(pre_release)s::boolean)",
+        {"team_ids": list(caller.team_ids), "pre_release": caller.has_pre_release_access},
+    )
+
+
+def require_can_create(caller: Identity) -> None:
+    if not (caller.is_epm or (caller.kind == "feeder" and not caller.is_read_only)):
+        raise NotAuthorized

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every request is authenticated afresh; what the database said of a caller is remembered until it changes.
+
+A change of a user, team, membership, remoteci or feeder sends a notification (a trigger, so psql counts too), and the
+cache is emptied on every process. While notifications can't be received, nothing is remembered.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from dci_server.foundation.auth.basic import INVALID_CREDENTIALS, read_login_and_password
+from dci_server.foundation.auth.identity import Identity, SpecialTeams, TeamOfCaller
+from dci_server.foundation.auth.passwords import PasswordVerdicts
+from dci_server.foundation.auth.scheme import choose_scheme
+from dci_server.foundation.auth.secret_box import SecretBox
+from dci_server.foundation.auth.signatures import (
+    UNKNOWN_CLIENT,
+    Claim,
+    Query,
+    SigningKeys,
+    read_claim,
+    read_query,
+    require_in_window,
+    require_signature,
+)
+from dci_server.foundation.database.connection import Connection, fetch_row, fetch_rows
+from dci_server.foundation.errors import ApiError, NotAuthenticated, PreconditionFailed, Unavailable
+
+log = structlog.get_logger("dci_server.auth")
+
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a proof of identity can be about; the body comes later."""
+
+    method: str
+    raw_path: bytes
+    raw_query: bytes
+    headers: Mapping[str, str]
+
+
+class Authentication:
+    """A caller, certain at once for passwords, and only after `finish` for signatures."""
+
+    __slots__ = ("_claim", "_keys", "_request", "caller", "inactive_team", "parameters")
+
+    def __init__(self, caller: Identity, request: Request, claim: Claim | None = None) -> None:
+        self.caller = caller
+        self.parameters: Query = [] if claim else read_query(request.raw_query)
+        self.inactive_team: str | None = None
+        self._request = request
+        self._claim = claim
+        self._keys: SigningKeys | None = None
+
+    @classmethod
+    def of_claim(cls, caller: Identity, request: Request, claim: Claim, keys: SigningKeys) -> "Authentication":
+        made = cls(caller, request, claim)
+        made._keys = keys
+        return made
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the body must still be hashed before the caller is believed."""
+        return self._claim is None
+
+    def finish(self, payload_sha256: str) -> None:
+        """Raises NotAuthenticated when the signature is over something else."""
+        if self._claim is None:
+            return
+        assert self._keys is not None
+        self.parameters = require_signature(
+            self._claim,
+            self._keys,
+            method=self._request.method,
+            raw_path=self._request.raw_path,
+            raw_query=self._request.raw_query,
+            payload_sha256=payload_sha256,
+        )
+        self._claim = None
+        if self.inactive_team is not None:
+            raise PreconditionFailed(f"team {self.inactive_team} not active")
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A remoteci or feeder as the database knows it."""
+
+    identity: Identity
+    keys: SigningKeys
+    inactive_team: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    identity: Identity
+    password_hash: str | None
+
+
+_FIND_REMOTECI = """
+    select remotecis.sealed_secret, teams.id as team_id, teams.name as team_name, teams.state as team_state,
+           teams.has_pre_release_access
+    from remotecis join teams on teams.id = remotecis.team_id
+    where remotecis.id = %(id)s::uuid and remotecis.state = 'active'
+"""
+_FIND_FEEDER = """
+    select feeders.sealed_secret, teams.id as team_id, teams.name as team_name, teams.state as team_state,
+           teams.has_pre_release_access
+    from feeders join teams on teams.id = feeders.team_id
+    where feeders.id = %(id)s::uuid and feeders.state = 'active'
+"""
+# The name wins when one user's name is another user's e-mail (auth §3).
+_FIND_USER = """
+    select users.id, users.name, users.fullname, users.email, users.timezone, users.etag, users.password_hash,
+           coalesce((select json_agg(row_to_json(t)) from (
+               select teams.id, teams.name, teams.state, teams.has_pre_release_access
+               from users_teams join teams on teams.id = users_teams.team_id
+               where users_teams.user_id = users.id order by teams.created_at, teams.id) as t), '[]'::json) as teams
+    from users
+    where users.state = 'active' and (users.name = %(login)s::text or users.email = %(login)s::text)
+    order by (users.name = %(login)s::text) desc limit 1
+"""
+
+
+class Authenticator:
+    def __init__(self, db: Connection, url: str, secrets: SecretBox) -> None:
+        self._db = db
+        self._url = url
+        self._secrets = secrets
+        self._verdicts = PasswordVerdicts()
+        self._clients: dict[tuple[str, UUID], _Client] = {}
+        self._users: dict[str, _User] = {}
+        self._special_teams: SpecialTeams | None = None
+        self._generation = 0
+        self._listening = False
+        self._listener: asyncio.Task[None] | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether changes are heard; until then every request asks the database."""
+        return self._listening
+
+    async def start(self) -> None:
+        self._listener = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+        self._verdicts.close()
+
+    def forget(self) -> None:
+        """Nothing remembered before this moment is believed after it."""
+        self._generation += 1
+        self._clients.clear()
+        self._users.clear()
+
+    def _heard(self, *_: object) -> None:
+        self.forget()
+
+    async def begin(self, request: Request) -> Authentication:
+        """What the head of a request proves. Raises NotAuthenticated, or NotAuthorized for a foreign team scope."""
+        authorization = request.headers.get("authorization")
+        scheme = choose_scheme(authorization)
+        assert authorization is not None
+        if scheme == "hmac":
+            return await self._begin_signature(authorization, request)
+        if scheme == "bearer":
+            raise NotAuthenticated("Authorization scheme Bearer unknown: single sign-on is not configured here")
+        return await self._check_password(authorization, request)
+
+    async def _begin_signature(self, authorization: str, request: Request) -> Authentication:
+        claim = read_claim(authorization, request.headers)
+        require_in_window(claim, datetime.now(UTC))
+        client = await self._client(claim)
+        made = Authentication.of_claim(client.identity, request, claim, client.keys)
+        made.inactive_team = client.inactive_team
+        return made
+
+    async def _check_password(self, authorization: str, request: Request) -> Authentication:
+        login, password = read_login_and_password(authorization)
+        user = await self._user(login)
+        stored = user.password_hash if user else None
+        if not await self._verdicts.verify(stored, password, subject=login) or user is None:
+            raise NotAuthenticated(INVALID_CREDENTIALS)
+        return Authentication(_scoped(user.identity, request.headers.get("x-dci-team-id")), request)
+
+    async def _client(self, claim: Claim) -> _Client:
+        known = self._clients.get((claim.client_type, claim.client_id))
+        if known is not None:
+            return known
+        generation = self._generation
+        sql = _FIND_REMOTECI if claim.client_type == "remoteci" else _FIND_FEEDER
+        row = await fetch_row(self._db, sql, id=claim.client_id)
+        if row is None:
+            raise NotAuthenticated(UNKNOWN_CLIENT)
+        team = TeamOfCaller(row["team_id"], row["team_name"], row["team_state"], row["has_pre_release_access"])
+        client = _Client(
+            Identity(
+                kind=claim.client_type,
+                id=claim.client_id,
+                name=None,
+                fullname=None,
+                email=None,
+                timezone=None,
+                etag=None,
+                teams=(team,),
+                special_teams=await self._special(),
+            ),
+            SigningKeys(self._secrets.open(row["sealed_secret"], claim.client_id)),
+            None if team.state == "active" else team.name,
+        )
+        if self._may_remember(generation, len(self._clients)):
+            self._clients[(claim.client_type, claim.client_id)] = client
+        return client
+
+    async def _user(self, login: str) -> _User | None:
+        known = self._users.get(login)
+        if known is not None:
+            return known
+        generation = self._generation
+        row = await fetch_row(self._db, _FIND_USER, login=login)
+        if row is None:
+            return None
+        teams = tuple(msgspec.json.decode(row["teams"], type=list[TeamOfCaller]))
+        user = _User(
+            Identity(
+                kind="user",
+                id=row["id"],
+                name=row["name"],
+                fullname=row["fullname"],
+                email=row["email"],
+                timezone=row["timezone"],
+                etag=row["etag"],
+                teams=teams,
+                special_teams=await self._special(),
+            ),
+            row["password_hash"],
+        )
+        if self._may_remember(generation, len(self._users)):
+            self._users[login] = user
+        return user
+
+    def _may_remember(self, generation: int, kept: int) -> bool:
+        # What was read before a notification came may be older than it.
+        return self._listening and generation == self._generation and kept < _REMEMBERED
+
+    async def _special(self) -> SpecialTeams:
+        if self._special_teams is None:
+            rows = await fetch_rows(self._db, "select role, id from teams where role is not null")
+            ids = {row["role"]: row["id"] for row in rows}
+            try:
+                self._special_teams = SpecialTeams(ids["super_admin"], ids["read_only"], ids["epm"])
+            except KeyError:
+                raise Unavailable("the database is not provisioned; run: dci-server provision") from None
+        return self._special_teams
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_until_lost()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("not listening for changed identities", kind=type(error).__name__)
+            self._listening = False
+            self.forget()
+            await asyncio.sleep(1)
+
+    async def _listen_until_lost(self) -> None:
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            self._url, server_settings={"application_name": "dci-server identities"}
+        )
+        try:
+            await connection.add_listener("identities", self._heard)
+            self.forget()
+            self._listening = True
+            # A connection that died without a word must be noticed, or a revoked caller would stay remembered.
+            while not connection.is_closed():
+                await connection.fetchval("select 1", timeout=5)
+                await asyncio.sleep(2)
+        finally:
+            self._listening = False
+            self.forget()
+            with contextlib.suppress(Exception):
+                await connection.close(timeout=1)
+
+
+def _scoped(identity: Identity, header: str | None) -> Identity:
+    if not header:
+        return identity
+    try:
+        team_id = UUID(header)
+    except ValueError:
+        raise ApiError(f"X-Dci-Team-Id: {header[:100]} is not a valid UUID") from None
+    return identity.scoped_to(team_id)

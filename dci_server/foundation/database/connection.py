@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pool, and the few functions through which SQL reaches PostgreSQL.
+
+SQL is `LiteralString`: with the type checker, text built from user input cannot get here. Answers are JSON that
+PostgreSQL built; its bytes go to the client untouched, typed by the struct that describes them.
+"""
+
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from dci_server.foundation.database.sql import Condition, all_of, positional
+from dci_server.foundation.errors import Conflict, Unavailable
+from dci_server.foundation.listing.parameters import Listing
+
+T = TypeVar("T")
+
+Record = asyncpg.Record
+Connection: TypeAlias = "asyncpg.Pool[Record] | asyncpg.pool.PoolConnectionProxy[Record] | asyncpg.Connection[Record]"
+"""A pool runs each statement in a transaction of its own; a connection is for the few that belong together."""
+
+STATEMENT_TIMEOUT_SECONDS = 25
+
+
+class Json(Generic[T]):
+    """JSON text of a `T`, as PostgreSQL built it."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+
+async def _prepare(connection: "asyncpg.Connection[Record]") -> None:
+    await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+
+
+class _KeepSession(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument] # generic in the stubs only
+    """A connection that is handed back as it is: nothing here leaves state in a session, so nothing must be reset."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[Record]":
+    """Raises Unavailable when the database does not answer."""
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            init=_prepare,
+            connection_class=_KeepSession,
+            statement_cache_size=500,
+            max_cached_statement_lifetime=0,
+            command_timeout=STATEMENT_TIMEOUT_SECONDS + 5,
+            server_settings={
+                "application_name": "dci-server",
+                "timezone": "UTC",
+                "jit": "off",
+                "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+            },
+        )
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise Unavailable(f"the database does not answer ({type(error).__name__}); check DATABASE_URL") from error
+
+
+@asynccontextmanager
+async def transaction(db: Connection) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
+    """For what takes several statements: all of them or none."""
+    if not isinstance(db, asyncpg.Pool):
+        async with db.transaction():
+            yield cast("asyncpg.pool.PoolConnectionProxy[Record]", db)
+        return
+    async with db.acquire() as connection, connection.transaction():
+        yield connection
+
+
+async def fetch_row(db: Connection, sql: LiteralString, **params: object) -> Record | None:
+    text, values = positional(sql, params)
+    return await db.fetchrow(text, *values)
+
+
+async def fetch_rows(db: Connection, sql: LiteralString, **params: object) -> list[Record]:
+    text, values = positional(sql, params)
+    return await db.fetch(text, *values)
+
+
+async def fetch_value(db: Connection, sql: LiteralString, **params: object) -> Any:
+    text, values = positional(sql, params)
+    return await db.fetchval(text, *values)
+
+
+async def execute(db: Connection, sql: LiteralString, **params: object) -> str:
+    text, values = positional(sql, params)
+    return await db.execute(text, *values)
+
+
+async def fetch_json(db: Connection, shape: type[T], sql: LiteralString, **params: object) -> Json[T] | None:  # noqa: ARG001
+    """The single JSON value that `sql` selects, promised to be a `shape`."""
+    raw = await fetch_value(db, sql, **params)
+    return None if raw is None else Json[T](raw)
+
+
+async def fetch_one(
+    db: Connection,
+    shape: type[T],
+    select: LiteralString,
+    *conditions: Condition,
+    **params: object,
+) -> Json[T] | None:
+    """The row of `select` that meets the conditions, as JSON. `select` ends before its `where`."""
+    where = all_of(*conditions)
+    sql = "select row_to_json(found) from (" + select + " where " + where.sql + " limit 1) as found"
+    return await fetch_json(db, shape, sql, **where.params, **params)
+
+
+async def fetch_page(
+    db: Connection,
+    shape: type[T],  # noqa: ARG001
+    plural: LiteralString,
+    select: LiteralString,
+    source: LiteralString,
+    visible: Condition,
+    listing: Listing,
+    *,
+    total: LiteralString | None = None,
+    params: Mapping[str, object] | None = None,
+) -> Json[list[T]]:
+    """`{"<plural>": […], "_meta": {"count": n}}`, built by PostgreSQL in one statement.
+
+    `source` names the table (`jobs`, or a join); only the rows of the page are read in full by `select`, whose `from`
+    is left to this function. `total` is a cheaper way to count when the listing narrows nothing.
+    """
+    where = all_of(visible, listing.condition)
+    table = source.split()[0]
+    counted: LiteralString = "select count(*) from " + source + " where " + where.sql
+    if total is not None and not listing.is_filtered:
+        counted = total
+    sql = (
+        "select json_build_object('" + plural + "', coalesce((select json_agg(row_to_json(item)) from ("
+        + select + " from (select " + table + ".* from " + source + " where " + where.sql
+        + " order by " + listing.order_by + " limit %(page_limit)s offset %(page_offset)s) as " + table
+        + ") as item), '[]'::json), '_meta', json_build_object('count', (" + counted + ")))"
+    )  # fmt: skip
+    bound = {**(params or {}), **where.params, "page_limit": listing.limit, "page_offset": listing.offset}
+    return Json(await fetch_value(db, sql, **bound))
+
+
+def read_json(raw: bytes, shape: type[T]) -> T:
+    """What PostgreSQL built, as values."""
+    return msgspec.json.decode(raw, type=shape)
+
+
+def by_id(table: LiteralString, identifier: UUID) -> Condition:
+    return Condition(table + ".id = %(id)s", {"id": identifier})
+
+
+@contextmanager
+def refusing_duplicates() -> Generator[None]:
+    """The database has the last word on what may exist once, and on what is referred to (conventions §10)."""
+    text = "We are unable to create this resource. A similar resource already exists."
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(
+            text, {"error": {_DUPLICATES.get(error.constraint_name or "", "name"): "already_exists"}}
+        ) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        missing = (error.constraint_name or "").removesuffix("_fkey").partition("_")[2]
+        raise Conflict(text, {"error": {missing or "reference": "does not exist"}}) from error
+
+
+_DUPLICATES = {
+    "products_label_key": "label",
+    "components_active_global_key": "display_name",
+    "components_active_team_key": "display_name",
+}

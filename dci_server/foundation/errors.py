@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors the API answers. An error knows its status; only `http.py` knows how it is rendered."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """Bad input, and the ancestor of every refusal; `message` tells the caller what to do."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, message: str, payload: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.payload = dict(payload or {})
+
+
+class Malformed(ApiError):
+    """A body or a parameter breaks its schema; `errors` holds every violation (conventions §8)."""
+
+    def __init__(self, errors: list[str]) -> None:
+        ordered = sorted(errors)
+        super().__init__("Request malformed", {"error": ordered[0], "errors": ordered})
+
+
+class NotAuthenticated(ApiError):
+    """Nobody we know, or no proof of it."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+
+class NotAuthorized(ApiError):
+    """The caller is known but may not do this. Existing clients expect 401, not 403."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, message: str = "Operation not authorized.") -> None:
+        super().__init__(message)
+
+
+class NotFound(ApiError):
+    """The resource is absent, archived, or invisible to the caller."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"{resource} not found")
+
+
+class UnknownRoute(ApiError):
+    """Nothing lives at this address."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class MethodNotAllowed(ApiError):
+    """The address exists, the verb does not."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+
+class Conflict(ApiError):
+    """Another row is in the way."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class PreconditionFailed(ApiError):
+    """`If-match` is missing, or something the call needs is not in the state it needs."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class TooLarge(ApiError):
+    """The body is longer than what is read here."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class Unavailable(ApiError):
+    """A part we depend on does not answer; the client may try again."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE

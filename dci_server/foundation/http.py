@@ -1,0 +1,446 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all requests share, once: request → Call, value → response, error → response."""
+
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, LiteralString, TypeVar
+from urllib.parse import unquote
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import structlog
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Route as StarletteRoute
+from starlette.routing import Router
+from starlette.types import Message, Receive, Scope, Send
+
+from dci_server.foundation.auth.authenticator import Authentication, Authenticator, Request
+from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.secret_box import SecretBox
+from dci_server.foundation.content import ContentReader
+from dci_server.foundation.database.connection import Connection, Json
+from dci_server.foundation.errors import (
+    ApiError,
+    MethodNotAllowed,
+    PreconditionFailed,
+    TooLarge,
+    Unavailable,
+    UnknownRoute,
+)
+from dci_server.foundation.listing.columns import Columns
+from dci_server.foundation.listing.parameters import Listing, read_listing
+from dci_server.foundation.metrics import Metrics
+from dci_server.foundation.storage import Store
+from dci_server.foundation.validation import read_body
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MAX_JSON_BYTES = 2 * 1024 * 1024
+"""A JSON body is read whole, so it is small: with its parsed form it stays below what one request may cost."""
+
+log = structlog.get_logger("dci_server.http")
+
+
+class ClientDisconnected(Exception):
+    """The client went away before its request was complete: nobody is left to answer."""
+
+
+@dataclass(slots=True)
+class Services:
+    """What a request can reach."""
+
+    db: Connection
+    store: Store
+    authenticator: Authenticator
+    secrets: SecretBox
+    metrics: Metrics
+    readers: Mapping[str, ContentReader]
+    max_upload_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, seen by a handler: who calls, and what was said."""
+
+    services: Services
+    authentication: Authentication
+    method: str
+    path_parameters: Mapping[str, Any]
+    headers: Mapping[str, str]
+    raw_body: bytes = b""
+    receive: Receive | None = None
+    _hash: Any = None
+
+    @property
+    def db(self) -> Connection:
+        return self.services.db
+
+    @property
+    def caller(self) -> Identity:
+        return self.authentication.caller
+
+    def id(self, name: str) -> UUID:
+        return self.path_parameters[name]
+
+    def body(self, shape: type[T], *, closed: bool = True) -> T:
+        """The JSON body. `closed` refuses unknown properties, open drops them (conventions §9)."""
+        if not _is_json(self.headers.get("content-type", "")):
+            return read_body(b"null", shape, closed=closed)
+        return read_body(self.raw_body, shape, closed=closed)
+
+    def listing(self, columns: Columns, default_sort: str = "-created_at") -> Listing:
+        return read_listing(self.authentication.parameters, columns, default_sort)
+
+    def etag(self) -> str:
+        """The value of `If-match`, compared as an opaque string (conventions §5)."""
+        value = self.headers.get("if-match", "")
+        if not value:
+            raise PreconditionFailed("'If-match' header must be provided")
+        return value
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Ends only when the signature matched: keep nothing visible before that."""
+        assert self.receive is not None
+        digest = hashlib.sha256()
+        async for chunk in _chunks(self.receive):
+            digest.update(chunk)
+            yield chunk
+        self.authentication.finish(digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int = 200
+    body: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    stream: AsyncIterator[bytes] | None = None
+    media_type: bytes = b"application/json"
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+PublicHandler = Callable[[Services], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A line of a route table; everything the documentation says of a call is declared here."""
+
+    method: str
+    path: str
+    handler: Handler | PublicHandler
+    body: type[msgspec.Struct] | None = None
+    closed: bool = True
+    answers: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    listing: Columns | None = None
+    needs_etag: bool = False
+    streams: bool = False
+    public: bool = False
+    versioned: bool = True
+    documented: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def full_path(self) -> str:
+        return ("/api/v1" + self.path) if self.versioned else self.path
+
+
+def get(path: LiteralString, handler: Handler, answer: Any, *, listing: Columns | None = None) -> Route:
+    return Route("GET", path, handler, answers={200: answer}, listing=listing)
+
+
+def post(path: LiteralString, handler: Handler, body: type[msgspec.Struct] | None, answer: Any) -> Route:
+    return Route("POST", path, handler, body=body, answers={201: answer})
+
+
+def put(path: LiteralString, handler: Handler, body: type[msgspec.Struct], answer: Any) -> Route:
+    return Route("PUT", path, handler, body=body, closed=False, answers={200: answer}, needs_etag=True)
+
+
+def delete(path: LiteralString, handler: Handler, *, needs_etag: bool = True) -> Route:
+    return Route("DELETE", path, handler, answers={204: None}, needs_etag=needs_etag)
+
+
+_ETAG = re.compile(rb'"etag" ?: ?"([^"]*)"')
+
+
+def answer(name: str, value: Json[Any], *, status: int = 200, etag: bool = False) -> Response:
+    """`{"<name>": value}`; with `etag`, the object's etag is a header too (conventions §5)."""
+    body = b'{"' + name.encode() + b'":' + value.raw + b"}"
+    headers: list[tuple[bytes, bytes]] = []
+    if etag:
+        found = msgspec.json.decode(value.raw, type=_WithEtag).etag
+        headers.append((b"etag", found.encode()))
+    return Response(status, body, headers)
+
+
+class _WithEtag(msgspec.Struct):
+    etag: str
+
+
+def page(value: Json[Any]) -> Response:
+    return Response(200, value.raw)
+
+
+def encode(value: object, *, status: int = 200) -> Response:
+    return Response(status, msgspec.json.encode(value))
+
+
+NO_CONTENT = Response(204)
+
+
+# --- the application ---
+
+
+class _LiberalUuid(Convertor[UUID]):
+    """Any spelling a UUID parser takes; anything else makes the route unknown (conventions §1)."""
+
+    regex = r"(?:urn:uuid:)?\{?[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}\}?"
+
+    def convert(self, value: str) -> UUID:
+        return UUID(value)
+
+    def to_string(self, value: UUID) -> str:
+        return str(value)
+
+
+register_url_convertor("uuid", _LiberalUuid())
+
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"Authorization, Content-Type, If-Match, ETag, X-Requested-With, X-Dci-Team-Id",
+    ),
+)
+_PREFLIGHT = (
+    *_CORS,
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, If-Match, ETag, X-Requested-With, X-Dci-Team-Id",
+    ),
+    (b"access-control-max-age", b"86400"),
+)
+_SINGLE_HEADERS = {b"host", b"authorization", b"content-length"}
+
+
+class Application:
+    """The ASGI application: finds the route, authenticates, runs the handler, renders what it says."""
+
+    def __init__(self, routes: Sequence[Route], lifespan: Callable[["Application"], Any]) -> None:
+        self.routes = routes
+        self.services: Services | None = None
+        self._router = Router(redirect_slashes=False, default=self._unknown)
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.full_path, {})[route.method] = route
+        for path, methods in by_path.items():
+            self._router.routes.append(StarletteRoute(path, endpoint=_Endpoint(self, path, methods)))
+        self.lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if len(path) > 1 and path.endswith("/") and not path.endswith("//"):
+            # quirk: every route answers with and without one trailing slash; the signed path keeps it.
+            scope = {**scope, "path": path[:-1]}
+        await self._router(scope, receive, send)
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.lifespan(self):
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except ApiError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        refusal = UnknownRoute("nothing is served at this address; see /docs for what is")
+        await _send(send, scope, _render(refusal, uuid4().hex))
+
+
+class _Endpoint:
+    """All methods of one path."""
+
+    def __init__(self, application: Application, path: str, methods: Mapping[str, Route]) -> None:
+        self.application = application
+        self.path = path
+        self.methods = dict(methods)
+        if "GET" in methods:
+            self.methods.setdefault("HEAD", methods["GET"])
+        self.allow = ", ".join(sorted({*self.methods, "OPTIONS"})).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self.application.services
+        assert services is not None
+        started = time.perf_counter()
+        request_id = uuid4().hex
+        sender = _Sender(send, scope)
+        try:
+            response = await self._respond(services, scope, receive)
+            await sender.send(response)
+        except ClientDisconnected:
+            return
+        except Exception as error:  # the one place where what nobody foresaw becomes an answer
+            await sender.send(_render(error, request_id))
+        services.metrics.observe(scope["method"], self.path, sender.status, time.perf_counter() - started)
+
+    async def _respond(self, services: Services, scope: Scope, receive: Receive) -> Response:
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            return Response(200, headers=((b"allow", self.allow), *_PREFLIGHT), media_type=b"text/html; charset=utf-8")
+        route = self.methods.get(method)
+        if route is None:
+            raise MethodNotAllowed(f"{method} is not possible here; possible are {self.allow.decode()}")
+        if route.public:
+            return await route.handler(services)  # pyright: ignore[reportArgumentType] # public routes take the services
+        headers = _read_headers(scope["headers"])
+        authentication = await services.authenticator.begin(
+            Request(method, scope["raw_path"], scope["query_string"], headers)
+        )
+        call = Call(services, authentication, method, scope["path_params"], headers, receive=receive)
+        if not route.streams:
+            call.raw_body = await _read_whole(receive, headers)
+            authentication.finish(hashlib.sha256(call.raw_body).hexdigest())
+        return await route.handler(call)  # pyright: ignore[reportArgumentType]
+
+
+def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key = name.decode("latin-1")
+        if key in headers:
+            if name in _SINGLE_HEADERS:
+                raise ApiError(f"the header {key} was sent twice; send it once")
+            continue
+        headers[key] = value.decode("latin-1").strip(" \t")
+    return headers
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
+
+
+async def _read_whole(receive: Receive, headers: Mapping[str, str]) -> bytes:
+    announced = headers.get("content-length")
+    if announced is None and "transfer-encoding" not in headers:
+        return b""
+    too_large = TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes; send big content as a file (POST /files)")
+    if announced is not None and int(announced) > MAX_JSON_BYTES:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in _chunks(receive):
+        size += len(chunk)
+        if size > MAX_JSON_BYTES:
+            raise too_large
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _is_json(content_type: str) -> bool:
+    media = content_type.partition(";")[0].strip().lower()
+    return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
+
+
+class _ErrorBody(msgspec.Struct):
+    """What every refusal looks like (conventions §7)."""
+
+    message: str
+    payload: dict[str, object]
+    status_code: int
+
+
+ErrorBody = _ErrorBody
+
+
+def _render(error: Exception, request_id: str) -> Response:
+    known = _translate(error, request_id)
+    if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        known.payload.setdefault("request_id", request_id)
+    body = msgspec.json.encode(_ErrorBody(known.message, known.payload, known.status))
+    return Response(known.status, body)
+
+
+class _Unforeseen(ApiError):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _translate(error: Exception, request_id: str) -> ApiError:
+    """Database text never reaches a client; the log and the request id find the rest."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, asyncpg.QueryCanceledError):
+        log.warning("query timed out", request_id=request_id)
+        return Unavailable("the database took too long; narrow the filter or try again")
+    if isinstance(error, asyncpg.DataError | asyncpg.CheckViolationError | asyncpg.UntranslatableCharacterError):
+        log.warning("database refused a value", request_id=request_id, kind=type(error).__name__)
+        return ApiError("a value is not acceptable to the database", {"request_id": request_id})
+    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
+        log.error("database or network failed", request_id=request_id, kind=type(error).__name__)
+        return Unavailable("the database does not answer; try again in a moment")
+    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(("57", "53", "08")):
+        log.error("database unavailable", request_id=request_id, kind=type(error).__name__)
+        return Unavailable("the database is not available; try again in a moment")
+    log.exception("unforeseen error", request_id=request_id, exc_info=error)
+    return _Unforeseen("an error on our side; tell an administrator the request id", {"request_id": request_id})
+
+
+class _Sender:
+    """Sends one answer, and never a second one over a first that has begun."""
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send = send
+        self._scope = scope
+        self.status = 0
+
+    async def send(self, response: Response) -> None:
+        if self.status:
+            # The head is gone: cutting the connection is the only way left to say that the rest is missing.
+            raise RuntimeError("an answer broke off")
+        self.status = int(response.status)
+        await _send(self._send, self._scope, response)
+
+
+async def _send(send: Send, scope: Scope, response: Response) -> None:
+    headers = [(b"content-type", response.media_type), *_CORS, *response.headers]
+    if response.stream is None:
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+    if scope["method"] == "HEAD" or response.stream is None:
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+        return
+    async for chunk in response.stream:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def header_text(value: str) -> str:
+    """A header as its sender meant it: UTF-8 when it is valid UTF-8, Latin-1 otherwise (files.md §3.1)."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
+
+
+def decoded_path(raw: bytes) -> str:
+    return unquote(raw.decode("latin-1"), errors="replace")

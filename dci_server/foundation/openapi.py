@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One OpenAPI 3.1 document, from the structs and the route tables that the server itself runs on."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+_REFUSALS = {
+    400: "The request is malformed; the message says how.",
+    401: "Nobody we know, or not allowed.",
+    404: "Absent, archived, or not visible to the caller.",
+    409: "Another resource is in the way.",
+    412: "`If-match` is missing, or something is not in the state it must be in.",
+    413: "Larger than what is accepted.",
+    503: "A part the server depends on does not answer; try again.",
+}
+_TEXT: object = {"type": "string"}
+_UUID: object = {"type": "string", "format": "uuid"}
+_LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
+    "limit": ({"type": "integer", "minimum": 1, "default": 20}, "At most 200 are given; only together with offset."),
+    "offset": ({"type": "integer", "minimum": 0, "default": 0}, "Rows to skip; only together with limit."),
+    "sort": (_TEXT, "Comma-separated columns, `-` before one for descending."),
+    "where": (_TEXT, "`column:value,…`, all must hold; a trailing `*` means contains, `tags:a|b` means a or b."),
+    "query": (_TEXT, "`and(eq(column,value),…)`: eq ne lt le gt ge like ilike contains not_contains null and or not."),
+    "created_after": (_TEXT, "A time, or milliseconds since 1970."),
+    "updated_after": (_TEXT, "A time, or milliseconds since 1970."),
+    "embed": (_TEXT, "Accepted and ignored: what is embedded is fixed."),
+}
+_ON_COLUMNS = ("sort", "where", "query")
+_SECURITY = {
+    "basic": {"type": "http", "scheme": "basic", "description": "Name and password of a user."},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "DCI2-HMAC-SHA256 or AWS4-HMAC-SHA256: the request is signed with the secret of a remoteci or "
+        "feeder.",
+    },
+}
+
+
+@dataclass(frozen=True)
+class RouteDescription:
+    """What the document says of one call; `answers` maps a status to the shape of the whole body, None for no JSON."""
+
+    method: str
+    path: str
+    summary: str
+    tags: str
+    body: type | None
+    raw_body: bool
+    answers: Mapping[int, Any]
+    list_parameters: Iterable[str]
+    needs_etag: bool
+    public: bool
+    headers: Mapping[str, str]
+
+
+class Refusal(msgspec.Struct):
+    """What every error looks like (conventions §7)."""
+
+    message: str
+    payload: dict[str, Any]
+    status_code: int
+
+
+def build_document(routes: Iterable[RouteDescription], *, title: str, version: str) -> dict[str, object]:
+    described = list(routes)
+    # All shapes in one go: two of the same name are told apart only then.
+    shapes = dict.fromkeys([Refusal, *(shape for route in described for shape in _shapes_of(route))])
+    schemas, components = msgspec.json.schema_components(
+        shapes,
+        schema_hook=_schema_of_custom,
+        ref_template="#/components/schemas/{name}",
+    )
+    schema_of = dict(zip(shapes, schemas, strict=True))
+    identifiers = _operation_ids(described)
+    paths: dict[str, dict[str, object]] = {}
+    for route, identifier in zip(described, identifiers, strict=True):
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, identifier, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": _SECURITY},
+    }
+
+
+def _shapes_of(route: RouteDescription) -> list[Any]:
+    return [shape for shape in (route.body, *route.answers.values()) if shape is not None]
+
+
+def _schema_of_custom(kind: type) -> dict[str, object]:
+    if kind is object:
+        return {"description": "Anything."}
+    raise NotImplementedError
+
+
+def _operation_ids(routes: list[RouteDescription]) -> list[str]:
+    seen: Counter[str] = Counter()
+    identifiers: list[str] = []
+    for route in routes:
+        words = re.sub(r"[^a-zA-Z0-9]+", "_", route.path.removeprefix("/api/v1")).strip("_") or "index"
+        identifier = f"{route.method.lower()}_{words}"
+        seen[identifier] += 1
+        identifiers.append(identifier if seen[identifier] == 1 else f"{identifier}_{seen[identifier]}")
+    return identifiers
+
+
+def _operation(route: RouteDescription, identifier: str, schema_of: Mapping[Any, Any]) -> dict[str, object]:
+    operation: dict[str, object] = {
+        "operationId": identifier,
+        "summary": route.summary,
+        "tags": [route.tags],
+        "parameters": _parameters(route),
+        "responses": _responses(route, schema_of),
+        "security": [] if route.public else [{name: []} for name in _SECURITY],
+    }
+    if route.raw_body:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    elif route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(schema_of[route.body])}
+    return operation
+
+
+def _json(schema: object) -> dict[str, object]:
+    return {"application/json": {"schema": schema}}
+
+
+def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
+    names = cast("list[str]", re.findall(r"\{(\w+)\}", route.path))
+    found: list[dict[str, Any]] = []
+    found.extend({"name": name, "in": "path", "required": True, "schema": _UUID} for name in names)
+    columns = sorted(route.list_parameters)
+    if columns:
+        found += [_list_parameter(name, columns) for name in _LIST_PARAMETERS]
+    if route.needs_etag:
+        text = "The etag of the last read, bare; the call is refused when the resource has changed since."
+        found.append({"name": "If-match", "in": "header", "required": True, "description": text, "schema": _TEXT})
+    found.extend(
+        {"name": name, "in": "header", "description": text, "schema": _TEXT} for name, text in route.headers.items()
+    )
+    return found
+
+
+def _list_parameter(name: str, columns: list[str]) -> dict[str, Any]:
+    schema, text = _LIST_PARAMETERS[name]
+    if name in _ON_COLUMNS:
+        text += f" Columns: {', '.join(columns)}."
+    return {"name": name, "in": "query", "description": text, "schema": schema}
+
+
+def _responses(route: RouteDescription, schema_of: Mapping[Any, Any]) -> dict[str, object]:
+    responses: dict[str, object] = {}
+    for status, shape in route.answers.items():
+        response: dict[str, object] = {"description": "What was asked for." if status == 200 else "Done."}
+        if shape is not None:
+            response["content"] = _json(schema_of[shape])
+        responses[str(status)] = response
+    for status in _possible_refusals(route):
+        responses[str(status)] = {"description": _REFUSALS[status], "content": _json(schema_of[Refusal])}
+    if not responses:
+        responses["default"] = {"description": "Done."}
+    return responses
+
+
+def _possible_refusals(route: RouteDescription) -> list[int]:
+    if route.public:
+        return []
+    writes = route.method != "GET"
+    names_others = "{" in route.path or route.body is not None
+    possible = {400: True, 401: True, 404: names_others or route.raw_body, 409: writes, 412: writes}
+    possible |= {413: route.body is not None or route.raw_body, 503: True}
+    return [status for status, can_happen in possible.items() if can_happen and status not in route.answers]

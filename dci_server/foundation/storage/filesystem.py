@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain files: `<root>/<key>`, unfinished ones in `<root>/tmp`, so that publishing is one rename on one file system."""
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from dci_server.foundation.errors import Conflict
+from dci_server.foundation.storage.store import (
+    MIB,
+    TEMPORARY,
+    ObjectMissing,
+    StoreUnavailable,
+    end_of,
+    pieces,
+    require_valid_key,
+)
+from dci_server.foundation.storage.upload import SpooledUpload, unavailable_when_it_fails, write_all
+
+PLACE = "the file store"
+PROBE = b"dci-server was here"
+TRIES = 10
+
+
+class FilesystemStore:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def begin(self) -> "FilesystemUpload":
+        return FilesystemUpload(self._root)
+
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        opened = await asyncio.to_thread(_open_for_reading, self._path_of(key))
+        return pieces(opened.read, start, end_of(opened.size, start, length), MIB)
+
+    async def size(self, key: str) -> int | None:
+        return await asyncio.to_thread(_size, self._path_of(key))
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(_delete, self._root, self._path_of(key))
+
+    async def check(self) -> None:
+        await asyncio.to_thread(_probe, self._root)
+
+    async def sweep(self, older_than: timedelta) -> int:
+        """A living upload touches its file with every MiB: choose hours, not minutes."""
+        return await asyncio.to_thread(_sweep, self._root, time.time() - older_than.total_seconds())
+
+    def _path_of(self, key: str) -> Path:
+        require_valid_key(key)
+        return self._root / key
+
+
+class FilesystemUpload(SpooledUpload):
+    place = PLACE
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+        self._temporary = root / TEMPORARY / str(uuid4())
+
+    def _open_file(self) -> int:
+        return _create(self._root, self._temporary)
+
+    def _remove_file(self) -> None:
+        # A file that cannot be removed now is removed by the next sweep.
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+    async def _publish(self, tail: bytearray, key: str) -> None:
+        await asyncio.to_thread(self._publish_now, tail, self._root / key)
+
+    def _publish_now(self, tail: bytearray, target: Path) -> None:
+        descriptor = self._append(tail)
+        try:
+            with unavailable_when_it_fails(PLACE):
+                os.fsync(descriptor)
+                _move(self._root, self._temporary, target)
+        finally:
+            self._discard()
+
+    async def _withdraw(self, key: str) -> None:
+        await asyncio.to_thread(_delete, self._root, self._root / key)
+
+
+class OpenedFile:
+    """Closed when nobody holds it any more, whether or not somebody began to read."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self.size = size
+
+    async def read(self, start: int, length: int) -> bytes:
+        return await asyncio.to_thread(self._read_now, start, length)
+
+    def _read_now(self, start: int, length: int) -> bytes:
+        with unavailable_when_it_fails(PLACE):
+            return os.pread(self._descriptor, length, start)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def _open_for_reading(path: Path) -> OpenedFile:
+    with unavailable_when_it_fails(PLACE):
+        try:
+            # A key can name a directory, or be below a file, when it was made from a path somebody gave.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectMissing from None
+        found = os.fstat(descriptor)
+        opened = OpenedFile(descriptor, found.st_size)
+    if not stat.S_ISREG(found.st_mode):
+        raise ObjectMissing
+    return opened
+
+
+def _size(path: Path) -> int | None:
+    with unavailable_when_it_fails(PLACE):
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _create(root: Path, path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        _make_root(root)
+        _make_directories(root, path.parent)
+        return os.open(path, flags, 0o600)
+
+
+def _make_root(root: Path) -> None:
+    if not root.exists():
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_directory(root.parent)
+
+
+def _make_directories(root: Path, directory: Path) -> None:
+    for path in reversed([directory, *directory.parents]):
+        if path.is_relative_to(root) and path != root:
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+
+
+def _move(root: Path, source: Path, target: Path) -> None:
+    try:
+        _rename(root, source, target)
+    except (NotADirectoryError, IsADirectoryError) as error:
+        raise Conflict("Another file has a part of this path as its name: choose a different path") from error
+    try:
+        # All of them each time: another upload may have made a directory and not have synced it yet.
+        for directory in _directories_between(root, target):
+            _sync_directory(directory)
+        _sync_directory(root)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _rename(root: Path, source: Path, target: Path) -> None:
+    """More than once: a deletion may take an empty directory away between the two calls."""
+    for tries_left in reversed(range(TRIES)):
+        try:
+            _make_directories(root, target.parent)
+            source.rename(target)
+        except FileNotFoundError:
+            if not tries_left or not source.exists():
+                raise
+        else:
+            return
+
+
+def _directories_between(root: Path, path: Path) -> list[Path]:
+    """From the innermost outwards, without the root."""
+    return [parent for parent in path.parents if parent.is_relative_to(root) and parent != root]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _delete(root: Path, path: Path) -> None:
+    with unavailable_when_it_fails(PLACE):
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return
+        # Somebody else may have removed that one too by now, and synced what was above it.
+        with suppress(FileNotFoundError):
+            _sync_directory(_remove_empty_directories(root, path))
+
+
+def _remove_empty_directories(root: Path, path: Path) -> Path:
+    """The innermost directory that stays."""
+    for directory in _directories_between(root, path):
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return directory
+    return root
+
+
+def _probe(root: Path) -> None:
+    path = root / TEMPORARY / str(uuid4())
+    with unavailable_when_it_fails(PLACE):
+        descriptor = _create(root, path)
+        try:
+            write_all(descriptor, PROBE)
+            os.fsync(descriptor)
+            found = os.pread(descriptor, len(PROBE) + 1, 0)
+        finally:
+            os.close(descriptor)
+            path.unlink()
+    if found != PROBE:
+        raise StoreUnavailable(f"{PLACE} does not give back what was written to it: check its disk")
+
+
+def _sweep(root: Path, oldest: float) -> int:
+    with unavailable_when_it_fails(PLACE):
+        try:
+            found = list((root / TEMPORARY).iterdir())
+        except FileNotFoundError:
+            return 0
+        return sum(_remove_if_older(path, oldest) for path in found)
+
+
+def _remove_if_older(path: Path, oldest: float) -> bool:
+    try:
+        if path.stat().st_mtime > oldest:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buckets of S3, Google and Azure.
+
+The bytes wait in an unnamed local file until the commit, because the key is known only then, because they may have to
+be read first, and because nothing must reach the bucket before the signature has matched. The alternative, a multipart
+upload under a temporary key, would have to become visible there, be copied and be deleted. The price is local space
+for the uploads under way (`TMPDIR`). A process killed within a commit can leave the parts of an unfinished multipart
+upload, which no key shows: give the bucket a rule that removes those after a day.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
+
+from dci_server.foundation.storage.store import (
+    MIB,
+    TEMPORARY,
+    ObjectMissing,
+    StoreUnavailable,
+    StoreUrlError,
+    end_of,
+    pieces,
+    require_valid_key,
+)
+from dci_server.foundation.storage.upload import SpooledUpload
+
+if TYPE_CHECKING:
+    from obstore.store import AzureConfig, ClientConfig, RetryConfig, S3Config
+
+PLACE = "the object store"
+PROBE = b"dci-server was here"
+STEP = 4 * MIB
+SMALLEST_PART = 8 * MIB
+# S3 allows 10,000.
+MOST_PARTS = 9_000
+PARTS_AT_ONCE = 2
+SECONDS_TO_ANSWER_A_PROBE = 10
+
+
+def open_bucket(scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) -> "BucketStore":
+    try:
+        return BucketStore(OPENERS[scheme](bucket, prefix or None, options))
+    except BaseError as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreUrlError(f"the {scheme}:// file store cannot be used: {reason}") from error
+
+
+def _open_s3(bucket: str, prefix: str | None, options: Mapping[str, str]) -> ObjectStore:
+    config: S3Config = {}
+    if "endpoint" in options:
+        config["endpoint"] = options["endpoint"]
+    if "region" in options:
+        config["region"] = options["region"]
+    return S3Store(bucket, prefix=prefix, config=config, client_options=_client(options), retry_config=RETRY)
+
+
+def _open_google(bucket: str, prefix: str | None, options: Mapping[str, str]) -> ObjectStore:
+    return GCSStore(bucket, prefix=prefix, client_options=_client(options), retry_config=RETRY)
+
+
+def _open_azure(container: str, prefix: str | None, options: Mapping[str, str]) -> ObjectStore:
+    config: AzureConfig = {"endpoint": options["endpoint"]} if "endpoint" in options else {}
+    return AzureStore(container, prefix=prefix, config=config, client_options=_client(options), retry_config=RETRY)
+
+
+def _client(options: Mapping[str, str]) -> "ClientConfig":
+    return {
+        "allow_http": options.get("endpoint", "").startswith("http://"),
+        "connect_timeout": timedelta(seconds=5),
+        "timeout": timedelta(seconds=60),
+    }
+
+
+RETRY: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+OPENERS: Mapping[str, Callable[[str, str | None, Mapping[str, str]], ObjectStore]] = {
+    "s3": _open_s3,
+    "gs": _open_google,
+    "az": _open_azure,
+}
+
+
+class BucketStore:
+    def __init__(self, bucket: ObjectStore) -> None:
+        self._bucket = bucket
+
+    async def begin(self) -> "BucketUpload":
+        return BucketUpload(self._bucket)
+
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        size = await self.size(key)
+        if size is None:
+            raise ObjectMissing
+
+        async def read_at(position: int, wanted: int) -> bytes:
+            # One request per step, so that a slow reader never holds a request open until it times out.
+            with unavailable_when_it_fails():
+                return bytes(await obstore.get_range_async(self._bucket, key, start=position, length=wanted))
+
+        return pieces(read_at, start, end_of(size, start, length), STEP)
+
+    async def size(self, key: str) -> int | None:
+        require_valid_key(key)
+        try:
+            with unavailable_when_it_fails():
+                return (await obstore.head_async(self._bucket, key))["size"]
+        except ObjectMissing:
+            return None
+
+    async def delete(self, key: str) -> None:
+        require_valid_key(key)
+        await _delete(self._bucket, key)
+
+    async def check(self) -> None:
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER_A_PROBE):
+                await _probe(self._bucket)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"{PLACE} does not answer: check its endpoint and the network") from error
+
+    async def sweep(self, older_than: timedelta) -> int:
+        """Only probes can be left behind: an upload is in the bucket when it is whole, or not at all."""
+        oldest = datetime.now(UTC) - older_than
+        removed = 0
+        with unavailable_when_it_fails():
+            # The stub names a type of a package that is not needed at run time.
+            listed = obstore.list(self._bucket, TEMPORARY)  # pyright: ignore[reportUnknownMemberType]
+            async for found in listed:
+                abandoned = [entry["path"] for entry in found if entry["last_modified"] <= oldest]
+                removed += len(abandoned)
+                for path in abandoned:
+                    await _delete(self._bucket, path)
+        return removed
+
+
+class BucketUpload(SpooledUpload):
+    place = "the server's temporary directory"
+
+    def __init__(self, bucket: ObjectStore) -> None:
+        super().__init__()
+        self._bucket = bucket
+
+    def _open_file(self) -> int:
+        descriptor, path = tempfile.mkstemp(prefix="dci-upload-")
+        Path(path).unlink()
+        return descriptor
+
+    def _remove_file(self) -> None:
+        """It never had a name for longer than a moment."""
+
+    async def _publish(self, tail: bytearray, key: str) -> None:
+        try:
+            with unavailable_when_it_fails():
+                if self.size == len(tail):
+                    await _put(self._bucket, key, bytes(tail))
+                else:
+                    await self._publish_file(tail, key)
+        finally:
+            await asyncio.to_thread(self._discard)
+
+    async def _publish_file(self, tail: bytearray, key: str) -> None:
+        await asyncio.to_thread(self._append, tail)
+        part = max(SMALLEST_PART, -(-self.size // MOST_PARTS))
+        content = pieces(self._read_at, 0, self.size, MIB)
+        await _put(self._bucket, key, content, part)
+
+    async def _withdraw(self, key: str) -> None:
+        await _delete(self._bucket, key)
+
+
+async def _put(bucket: ObjectStore, key: str, content: bytes | AsyncIterator[bytes], part: int = SMALLEST_PART) -> None:
+    try:
+        await obstore.put_async(bucket, key, content, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+    except FileNotFoundError as error:
+        raise StoreUnavailable(f"{PLACE} has no such bucket: create it, or correct the address") from error
+
+
+async def _probe(bucket: ObjectStore) -> None:
+    path = f"{TEMPORARY}/{uuid4()}"
+    with unavailable_when_it_fails():
+        await _put(bucket, path, PROBE)
+        found = bytes(await obstore.get_range_async(bucket, path, start=0, end=len(PROBE)))
+        await obstore.delete_async(bucket, path)
+    if found != PROBE:
+        raise StoreUnavailable(f"{PLACE} does not give back what was written to it: check the service")
+
+
+async def _delete(bucket: ObjectStore, path: str) -> None:
+    try:
+        with unavailable_when_it_fails():
+            await obstore.delete_async(bucket, path)
+    except ObjectMissing:
+        return
+
+
+@contextmanager
+def unavailable_when_it_fails() -> Generator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectMissing from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise StoreUnavailable(f"{PLACE} refuses the server: check its credentials and what they may do") from error
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable(f"{PLACE} does not work: check its address, its region and the network") from error

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server as a user starts it, driven by the published client, `dcictl`, and requests signed by hand."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.signing import SignedBy
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Running:
+    """A server process of its own, with its embedded database."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    data: Path
+
+    def rc(self, name: str) -> dict[str, str]:
+        lines = (self.data / f"{name}.rc").read_text().splitlines()
+        return {key: value.strip("'") for key, _, value in (line[7:].partition("=") for line in lines)}
+
+    def dcictl(self, *arguments: str, rc: str = "demo") -> str:
+        ran = subprocess.run(
+            [BIN / "dcictl", *arguments], env={**os.environ, **self.rc(rc)}, capture_output=True, text=True, timeout=60
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def signed(self) -> httpx.Client:
+        rc = self.rc("demo")
+        return httpx.Client(
+            base_url=f"{self.url}/api/v1",
+            auth=SignedBy(rc["DCI_CLIENT_ID"], rc["DCI_API_SECRET"]),
+            headers={"Content-Type": "application/json"},
+            timeout=60,
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(data: Path, port: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DCI_", "DATABASE_URL"))}
+    return {**kept, "DCI_DATA_DIR": str(data), "DCI_PORT": str(port)}
+
+
+def start(data: Path, port: int, *arguments: str) -> Running:
+    log = (data.parent / f"{data.name}.log").open("ab")
+    process = subprocess.Popen(
+        [BIN / "dci-server", *(arguments or ("serve",))], env=environment(data, port), stdout=log, stderr=log
+    )
+    log.close()
+    running = Running(process, f"http://127.0.0.1:{port}", data)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{running.url}/readyz", timeout=5).status_code == 200:
+                return running
+        except httpx.TransportError:
+            pass
+        assert process.poll() is None, (data.parent / f"{data.name}.log").read_text()
+        time.sleep(0.1)
+    raise AssertionError((data.parent / f"{data.name}.log").read_text())
+
+
+def stop(running: Running) -> None:
+    if running.process.poll() is None:
+        running.process.send_signal(signal.SIGINT)
+    running.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(tmp_path_factory.mktemp("house") / "data", free_port())
+    yield running
+    stop(running)
+
+
+def client(running: Running) -> Any:
+    from dciclient.v1.api import context  # pyright: ignore[reportMissingTypeStubs]
+
+    rc = running.rc("demo")
+    made: Any = context
+    return made.build_signature_context(
+        dci_cs_url=rc["DCI_CS_URL"], dci_client_id=rc["DCI_CLIENT_ID"], dci_api_secret=rc["DCI_API_SECRET"]
+    )
+
+
+def api(name: str) -> Any:
+    import importlib
+
+    return importlib.import_module(f"dciclient.v1.api.{name}")
+
+
+def test_the_published_client_reports_a_run(server: Running) -> None:
+    lab = client(server)
+    identity = api("identity").get(lab)
+    topic = api("topic").list(lab, where="name:RHEL-9.6").json()["topics"][0]
+    components = api("topic").list_components(lab, topic["id"], limit=1, offset=0).json()["components"]
+
+    created = api("job").create(lab, topic["id"], components=[components[0]["id"]], comment="by hand")
+    job = created.json()["job"]
+    for status in ("new", "pre-run", "running", "post-run"):
+        assert api("jobstate").create(lab, status, "c", job["id"]).status_code == 201
+    state = api("jobstate").create(lab, "success", None, job["id"]).json()["jobstate"]
+    log = api("file").create(lab, "log", content="hello", job_id=job["id"])
+    empty = api("file").create(lab, "empty", content="", jobstate_id=state["id"])
+    junit = "<testsuite name='s'><testcase name='t' classname='c' time='2'/></testsuite>"
+    report = api("file").create(lab, "r", content=junit, mime="application/junit", job_id=job["id"])
+    tagged = api("job").add_tag(lab, job["id"], "nightly")
+
+    assert next(iter(identity.json()["identity"]["teams"]))
+    assert (created.status_code, log.status_code, empty.status_code, report.status_code) == (201, 201, 201, 201)
+    assert tagged.status_code == 200
+    read = api("job").get(lab, job["id"], embed="topic,remoteci,components").json()["job"]
+    assert (read["status"], read["tags"], read["client_version"][:17]) == ("success", ["nightly"], "python-dciclient_")
+    assert [component["id"] for component in read["components"]] == [components[0]["id"]]
+    assert api("file").content(lab, log.json()["file"]["id"]).content == b"hello"
+    assert api("job").list_results(lab, job["id"]).json()["results"][0]["total"] == 1
+    assert api("job").list_jobstates(lab, job["id"]).json()["jobstates"][0]["status"] == "success"
+    names = [file["name"] for file in api("job").list_files(lab, job["id"]).json()["files"]]
+    assert sorted(names) == ["empty", "log", "r"]
+    scheduled = api("job").schedule(lab, topic["id"]).json()["job"]
+    assert api("job").delete(lab, scheduled["id"], scheduled["etag"]).status_code == 204
+
+
+def test_dcictl_talks_to_it(server: Running) -> None:
+    lab = client(server)
+    topic = api("topic").list(lab, where="name:RHEL-9.6").json()["topics"][0]
+    job = api("job").schedule(lab, topic["id"], name="seen by dcictl").json()["job"]
+
+    assert job["id"] in server.dcictl("job-list")
+    assert "RHEL-9.6" in server.dcictl("topic-list")
+    assert "seen by dcictl" in server.dcictl("job-show", job["id"])
+    assert "Demo lab" in server.dcictl("team-list", rc="admin")
+    assert "demo-remoteci" in server.dcictl("remoteci-list", rc="admin")
+    assert "RHEL" in server.dcictl("product-list", rc="admin")
+
+
+@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"])
+def test_what_needs_no_identity(server: Running, path: str) -> None:
+    assert httpx.get(server.url + path).status_code == 200
+    assert httpx.head(server.url + path).content == b""
+
+
+def test_a_body_that_stops_half_way_leaves_nothing(server: Running) -> None:
+    lab = server.signed()
+    topic = lab.get("/topics", params={"where": "name:RHEL-9.6"}).json()["topics"][0]["id"]
+    job = lab.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
+    request = lab.build_request(
+        "POST", "/files", content=b"x" * 200_000, headers={"DCI-NAME": "half", "DCI-JOB-ID": job}
+    )
+    assert isinstance(lab.auth, SignedBy)
+    signed = next(lab.auth.auth_flow(request))
+    head = "".join(f"{name}: {value}\r\n" for name, value in signed.headers.items())
+    port = int(server.url.rpartition(":")[2])
+
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(f"POST /api/v1/files HTTP/1.1\r\n{head}\r\n".encode() + b"x" * 100_000)
+
+    time.sleep(0.5)
+    assert lab.get(f"/jobs/{job}/files").json()["files"] == []
+    assert not [path for path in (server.data / "files" / "tmp").glob("*") if path.is_file()]
+
+
+def test_two_servers_run_side_by_side_and_find_their_data_again(server: Running, tmp_path: Path) -> None:
+    port = free_port()
+    other = start(tmp_path / "data", port)
+    topic = other.signed().get("/topics").json()["topics"][0]["id"]
+    job = other.signed().post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
+    children = psutil.Process(other.process.pid).children(recursive=True)
+    stop(other)
+
+    gone = psutil.wait_procs(children, timeout=10)[1]
+    again = start(tmp_path / "data", port)
+    try:
+        assert again.signed().get(f"/jobs/{job}").status_code == 200
+        assert server.signed().get(f"/jobs/{job}").status_code == 404
+        assert gone == []
+    finally:
+        stop(again)
+    assert again.process.returncode in (0, 130, -signal.SIGINT)
