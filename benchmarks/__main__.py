@@ -73,8 +73,8 @@ def main() -> None:
     options = _options()
     try:
         report = _measure_given(options) if options.base_url else _measure_own(options)
-    except* LoadError as errors:
-        sys.exit(f"benchmarks: {errors.exceptions[0]}")
+    except (LoadError, OSError, EOFError) as error:
+        sys.exit(f"benchmarks: {error or type(error).__name__}")
     sys.stdout.write(f"\n{table(report)}\n")
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
@@ -89,6 +89,8 @@ def _measure_own(options: Options) -> Report:
 
 
 def _measure_given(options: Options) -> Report:
+    if not options.client_id or not options.api_secret:
+        raise LoadError("--base-url needs --client-id and --api-secret, those of a remoteci there")
     processes = Processes(options.server_pid, options.postgres_pid)
     return _run(options, Target(options.base_url or "", options.client_id, options.api_secret, processes))
 

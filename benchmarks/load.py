@@ -188,12 +188,16 @@ async def put_load(play: Play, laboratories: list[Laboratory], seconds: float, m
         while remaining > 0 and time.perf_counter() - begin < seconds:
             remaining -= 1
             started = time.perf_counter()
-            await asyncio.wait_for(play(laboratory), _ANSWER_SECONDS)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await play(laboratory)
             load.latencies.append(time.perf_counter() - started)
 
-    async with asyncio.TaskGroup() as group:
-        for laboratory in laboratories:
-            group.create_task(work(laboratory))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for laboratory in laboratories:
+                group.create_task(work(laboratory))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
     load.seconds = time.perf_counter() - begin
     load.generator_cpu_seconds = _own_cpu_seconds() - cpu
     return load

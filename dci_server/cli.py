@@ -68,22 +68,18 @@ def _settings(options: dict[str, str | None]) -> Settings:
     return settings
 
 
-def _set_debug(_context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        os.environ["DCI_DEBUG"] = "1"
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dci-server")
-@click.option("--debug", is_flag=True, expose_value=False, callback=_set_debug,
-              help="Show where an error comes from (also: DCI_DEBUG=1).")  # fmt: skip
-def cli() -> None:
+@click.option("--debug", is_flag=True, help="Show where an error comes from (also: DCI_DEBUG=1).")
+def cli(debug: bool) -> None:
     """The hub that distributed CI laboratories report to.
 
     Each option of a command is also an environment variable: DCI_HOST, DCI_PORT, DCI_DATA_DIR, DCI_WORKERS,
     DATABASE_URL, DCI_STORE_URL, DCI_MAX_UPLOAD_BYTES, DCI_LOG_LEVEL. Secrets come from the environment alone:
     DCI_ADMIN_PASSWORD (used at the first start) and DCI_SECRETS_KEY.
     """
+    if debug:
+        os.environ["DCI_DEBUG"] = "1"
 
 
 @cli.command()

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dci_server.foundation.errors import ApiError
@@ -102,11 +103,11 @@ def play_last(credentials: dict[str, str], console: Console) -> bool:
 def show(job: dict[str, Any], console: Console) -> None:
     """A job as a person would like to see it."""
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("Job", f"{job['name'] or job['id']} ({job['id']})")
+    facts.add_row("Job", escape(f"{job['name'] or job['id']} ({job['id']})"))
     facts.add_row("Status", f"{job['status']} after {job['duration']} s")
-    facts.add_row("Topic", job["topic"]["name"])
-    facts.add_row("Laboratory", f"{job['remoteci']['name']} of team {job['team']['name']}")
-    facts.add_row("Components", ", ".join(component["name"] for component in job["components"]))
+    facts.add_row("Topic", escape(job["topic"]["name"]))
+    facts.add_row("Laboratory", escape(f"{job['remoteci']['name']} of team {job['team']['name']}"))
+    facts.add_row("Components", escape(", ".join(component["name"] for component in job["components"])))
     console.print()
     console.print(facts)
     states = Table("State", "At (UTC)", "After", "Comment", title="States", title_justify="left")
@@ -114,18 +115,18 @@ def show(job: dict[str, Any], console: Console) -> None:
     for state in job["jobstates"]:
         moment = _moment(state["created_at"])
         after = f"{(moment - begun).total_seconds():.2f} s"
-        states.add_row(state["status"], moment.strftime("%H:%M:%S"), after, state["comment"] or "")
+        states.add_row(state["status"], moment.strftime("%H:%M:%S"), after, escape(state["comment"] or ""))
     console.print(states)
     files = Table("File", "Type", "Bytes", title="Files", title_justify="left")
     for file in job["files"]:
-        files.add_row(file["name"], file["mime"] or "", str(file["size"]))
+        files.add_row(escape(file["name"]), escape(file["mime"] or ""), str(file["size"]))
     console.print(files)
     tests = Table(
         "Report", "Tests", "Passed", "Failed", "Errors", "Skipped", "Time", title="Tests", title_justify="left"
     )
     for result in job["results"]:
         counts = (result[name] for name in ("total", "success", "failures", "errors", "skips"))
-        tests.add_row(result["name"], *(str(count) for count in counts), f"{result['time']} s")
+        tests.add_row(escape(result["name"]), *(str(count) for count in counts), f"{result['time']} s")
     console.print(tests)
 
 
@@ -148,5 +149,7 @@ def wait_until_ready(url: str, patience: float = 30) -> None:
         except (urllib.error.URLError, OSError):
             pass
         if time.monotonic() > end:
-            raise ApiError(f"the server at {url} is not ready; run: dci-server doctor")
+            raise ApiError(
+                f"no server is ready at {url}; start one with: dci-server serve (or look: dci-server doctor)"
+            )
         time.sleep(0.1)

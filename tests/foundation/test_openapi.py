@@ -103,7 +103,7 @@ def test_a_body_is_described_by_its_struct() -> None:
     assert schema["required"] == ["name", "topic_id"]
     assert schema["properties"]["topic_id"]["format"] == "uuid"
     assert schema["properties"]["data"]["type"] == "object"
-    assert schema["properties"]["tags"] == {"type": "array", "items": {"description": "Anything."}, "default": []}
+    assert schema["properties"]["tags"] == {"type": "array", "items": {"description": "Anything."}}
     assert set(schema["properties"]["state"]["enum"]) == {"active", "inactive", "archived"}
 
 

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what it explains, how it refuses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dci_server import running
+from dci_server.cli import cli
+from dci_server.foundation.errors import ApiError
+from dci_server.rc_files import point_at, rc_text, read_rc, write_rc
+from dci_server.settings import Settings, SettingsError
+
+
+def _run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DCI_", "DATABASE_URL"))}
+    return subprocess.run(
+        [sys.executable, "-m", "dci_server", *words],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_command_explains_itself(command: str) -> None:
+    shown = CliRunner().invoke(cli, [command, "--help"])
+
+    assert shown.exit_code == 0
+    assert len(shown.output.splitlines()) > 4
+
+
+def test_the_commands_are_those_of_the_manual() -> None:
+    assert set(cli.commands) == {
+        "completion", "database-url", "demo", "doctor", "migrate", "openapi", "provision", "rewrap-secrets", "serve",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code", "said"),
+    [
+        (["nonsense"], {}, 2, "No such command"),
+        (["serve", "--nonsense"], {}, 2, "dci-server serve --help"),
+        (["serve", "--port", "abc"], {}, 1, "DCI_PORT is a number"),
+        (["serve"], {"DCI_WORKERS": "0"}, 1, "DCI_WORKERS is a number"),
+        (["serve", "--port", "0"], {"DCI_SECRETS_KEY": "short"}, 1, "DCI_SECRETS_KEY: key 1"),
+        (["database-url"], {}, 1, "no database is running"),
+        (["demo"], {}, 1, "dci-server provision --demo"),
+        (["migrate"], {"DATABASE_URL": "postgresql://u:hidden/word@localhost/d"}, 1, "DATABASE_URL can't be read"),
+        (["migrate"], {"DATABASE_URL": "hidden"}, 1, "check DATABASE_URL"),
+        (["migrate"], {"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/d"}, 1, "the database does not answer"),
+    ],
+)
+def test_a_refusal_is_one_line_without_a_secret(
+    tmp_path: Path, words: list[str], environment: dict[str, str], code: int, said: str
+) -> None:
+    refused = _run(*words, **{"DCI_DATA_DIR": str(tmp_path / "data"), **environment})
+
+    assert refused.returncode == code
+    assert refused.stderr.startswith("dci-server: ")
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "hidden" not in refused.stderr
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
+    refused = _run("--debug", "database-url", DCI_DATA_DIR=str(tmp_path))
+
+    assert refused.returncode == 1
+    assert "Traceback" in refused.stderr
+
+
+def test_the_doctor_finds_a_fresh_machine_well_and_leaves_it_as_it_is(tmp_path: Path) -> None:
+    told = _run("doctor", DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT="0")
+
+    assert told.returncode == 0, told.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_names_what_is_wrong(tmp_path: Path) -> None:
+    told = _run(
+        "doctor",
+        DCI_DATA_DIR=str(tmp_path / "data"),
+        DCI_PORT="0",
+        DCI_SECRETS_KEY="short",
+        DCI_STORE_URL="ftp://somewhere",
+        DATABASE_URL="postgresql://u:hidden@127.0.0.1:1/d",
+    )
+
+    problems = [line for line in told.stdout.splitlines() if line.startswith("PROBLEM")]
+    assert told.returncode == 1
+    assert len(problems) == 3
+    assert "hidden" not in told.stdout + told.stderr
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    with running.listen(Settings(port=0)) as taken:
+        refused = _run("serve", DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT=str(taken.getsockname()[1]))
+
+    assert refused.returncode == 1
+    assert "can't listen on 127.0.0.1" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("DCI_HOST", "::1", "host", "::1"),
+        ("DCI_PORT", "0", "port", 0),
+        ("DCI_PORT", "", "port", 5000),
+        ("DCI_DATA_DIR", "/srv/dci", "data_dir", Path("/srv/dci")),
+        ("DCI_WORKERS", "4", "workers", 4),
+        ("DATABASE_URL", "postgresql://d", "database_url", "postgresql://d"),
+        ("DCI_STORE_URL", "s3://bucket", "store_url", "s3://bucket"),
+        ("DCI_DATA_DIR", "/srv/dci", "store_url", "/srv/dci/files"),
+        ("DCI_ADMIN_PASSWORD", "word", "admin_password", "word"),
+        ("DCI_SECRETS_KEY", "key", "secrets_key", "key"),
+        ("DCI_MAX_UPLOAD_BYTES", "10", "max_upload_bytes", 10),
+        ("DCI_MAX_UPLOAD_BYTES", "0", "max_upload_bytes", None),
+        ("DCI_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+    ],
+)
+def test_a_variable_sets_its_setting(name: str, value: str, field: str, expected: object) -> None:
+    assert getattr(Settings.from_environment({name: value}), field) == expected
+
+
+def test_without_variables_the_server_is_local_and_embedded() -> None:
+    settings = Settings.from_environment({})
+
+    assert (settings.host, settings.port, settings.workers, settings.database_url) == ("127.0.0.1", 5000, 1, None)
+    assert settings.data_dir == Path("data").absolute()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DCI_PORT", "65536"),
+        ("DCI_PORT", "-1"),
+        ("DCI_PORT", "²"),
+        ("DCI_PORT", "9" * 5000),
+        ("DCI_WORKERS", "0"),
+        ("DCI_WORKERS", "two"),
+        ("DCI_MAX_UPLOAD_BYTES", "1G"),
+        ("DCI_LOG_LEVEL", "loud"),
+        ("DCI_DATA_DIR", "~nobody-of-that-name/data"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:5000"),
+        ("0.0.0.0", "http://127.0.0.1:5000"),
+        ("::", "http://[::1]:5000"),
+        ("hub.example.org", "http://hub.example.org:5000"),
+    ],
+)
+def test_the_address_is_one_that_a_client_can_use(host: str, address: str) -> None:
+    assert running.address_of(Settings(host=host)) == address
+
+
+def test_an_rc_file_survives_any_password_and_a_shell() -> None:
+    text = rc_text(DCI_LOGIN="admin", DCI_PASSWORD="it's a $(word)")
+
+    printed = subprocess.run(
+        ["sh", "-c", text + 'printf %s "$DCI_PASSWORD${DCI_API_SECRET-}"'],
+        env={"DCI_API_SECRET": "of an earlier file"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert printed.stdout == "it's a $(word)"
+
+
+def test_rc_files_are_private_and_follow_the_server(tmp_path: Path) -> None:
+    write_rc(tmp_path / "demo.rc", DCI_CS_URL="http://old", DCI_CLIENT_ID="remoteci/1", DCI_API_SECRET="it's")
+
+    point_at(tmp_path, "http://new")
+
+    assert (tmp_path / "demo.rc").stat().st_mode & 0o777 == 0o600
+    assert read_rc(tmp_path / "demo.rc") == {
+        "DCI_CS_URL": "http://new", "DCI_CLIENT_ID": "remoteci/1", "DCI_API_SECRET": "it's",
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.rc"]
+
+
+def test_a_refused_port_is_told_with_its_remedy() -> None:
+    with running.listen(Settings(port=0)) as taken, pytest.raises(ApiError, match="DCI_PORT"):
+        running.listen(Settings(port=taken.getsockname()[1]))
