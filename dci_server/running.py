@@ -14,6 +14,7 @@ from types import FrameType
 
 import asyncpg
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
@@ -102,6 +103,10 @@ def explaining_database_errors() -> Generator[None]:
         raise ApiError("the schema of the database is of another version; run: dci-server migrate") from error
     except asyncpg.PostgresError as error:
         raise ApiError(f"the database refused: {error.args[0]}") from error
+    except SQLAlchemyError as error:
+        raise ApiError(
+            f"the database can't be migrated ({type(error).__name__}); check DATABASE_URL, DCI_DEBUG=1 shows why"
+        ) from error
     except (asyncpg.InterfaceError, TimeoutError, OSError) as error:
         raise ApiError(f"the database does not answer ({type(error).__name__}); check DATABASE_URL") from error
     except ValueError as error:

@@ -2,29 +2,57 @@
 """The command line: what it explains, how it refuses."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from dci_server import running
-from dci_server.cli import cli
+from dci_server.cli import cli, main
 from dci_server.foundation.errors import ApiError
 from dci_server.rc_files import point_at, rc_text, read_rc, write_rc
 from dci_server.settings import Settings, SettingsError
 
 
-def _run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DCI_", "DATABASE_URL"))}
-    return subprocess.run(
-        [sys.executable, "-m", "dci_server", *words],
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Told:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Told]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """The command as its entry point runs it: words and variables in, exit code and what it printed out."""
+    for name in [name for name in os.environ if name.startswith("DCI_") or name == "DATABASE_URL"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DCI_DEBUG", "")
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run_words(*words: str, **environment: str) -> Told:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["dci-server", *words])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        printed = capsys.readouterr()
+        return Told(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    yield run_words
+    signal.signal(signal.SIGTERM, handler)
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
@@ -57,33 +85,33 @@ def test_the_commands_are_those_of_the_manual() -> None:
     ],
 )
 def test_a_refusal_is_one_line_without_a_secret(
-    tmp_path: Path, words: list[str], environment: dict[str, str], code: int, said: str
+    run: Run, tmp_path: Path, words: list[str], environment: dict[str, str], code: int, said: str
 ) -> None:
-    refused = _run(*words, **{"DCI_DATA_DIR": str(tmp_path / "data"), **environment})
+    refused = run(*words, **{"DCI_DATA_DIR": str(tmp_path / "data"), **environment})
 
-    assert refused.returncode == code
-    assert refused.stderr.startswith("dci-server: ")
-    assert said in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert "hidden" not in refused.stderr
-
-
-def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
-    refused = _run("--debug", "database-url", DCI_DATA_DIR=str(tmp_path))
-
-    assert refused.returncode == 1
-    assert "Traceback" in refused.stderr
+    assert refused.code == code
+    assert refused.err.startswith("dci-server: ")
+    assert said in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert "hidden" not in refused.err
 
 
-def test_the_doctor_finds_a_fresh_machine_well_and_leaves_it_as_it_is(tmp_path: Path) -> None:
-    told = _run("doctor", DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT="0")
+def test_debug_shows_where_an_error_comes_from(run: Run, tmp_path: Path) -> None:
+    refused = run("--debug", "database-url", DCI_DATA_DIR=str(tmp_path))
 
-    assert told.returncode == 0, told.stdout
+    assert refused.code == 1
+    assert "Traceback" in refused.err
+
+
+def test_the_doctor_finds_a_fresh_machine_well_and_leaves_it_as_it_is(run: Run, tmp_path: Path) -> None:
+    told = run("doctor", DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT="0")
+
+    assert told.code == 0, told.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_doctor_names_what_is_wrong(tmp_path: Path) -> None:
-    told = _run(
+def test_the_doctor_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
+    told = run(
         "doctor",
         DCI_DATA_DIR=str(tmp_path / "data"),
         DCI_PORT="0",
@@ -92,18 +120,18 @@ def test_the_doctor_names_what_is_wrong(tmp_path: Path) -> None:
         DATABASE_URL="postgresql://u:hidden@127.0.0.1:1/d",
     )
 
-    problems = [line for line in told.stdout.splitlines() if line.startswith("PROBLEM")]
-    assert told.returncode == 1
+    problems = [line for line in told.out.splitlines() if line.startswith("PROBLEM")]
+    assert told.code == 1
     assert len(problems) == 3
-    assert "hidden" not in told.stdout + told.stderr
+    assert "hidden" not in told.out + told.err
 
 
-def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
+def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Path) -> None:
     with running.listen(Settings(port=0)) as taken:
-        refused = _run("serve", DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT=str(taken.getsockname()[1]))
+        refused = run("serve", DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT=str(taken.getsockname()[1]))
 
-    assert refused.returncode == 1
-    assert "can't listen on 127.0.0.1" in refused.stderr
+    assert refused.code == 1
+    assert "can't listen on 127.0.0.1" in refused.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -442,10 +442,21 @@ def test_a_busy_backend_without_its_postmaster_is_no_obstacle(database: Path, st
             assert backend not in [process.pid for process in processes_in(owner.cluster)]
 
 
+def wal_writer_of(postmaster: psutil.Process) -> psutil.Process:
+    """It names itself a moment after its start."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        for child in postmaster.children():
+            if "walwriter" in " ".join(child.cmdline()):
+                return child
+        time.sleep(0.05)
+    raise AssertionError("PostgreSQL runs without a WAL writer")
+
+
 def test_a_backend_that_dies_is_replaced(database: Path) -> None:
     with EmbeddedPostgres(database) as server:
         postmaster = postmaster_of(database / f"cluster-{NEWEST}")
-        next(child for child in postmaster.children() if "walwriter" in " ".join(child.cmdline())).kill()
+        wal_writer_of(postmaster).kill()
 
         deadline = time.monotonic() + SECONDS_TO_BE_GONE
         while _outcome(server.url) != "a row":
