@@ -28,6 +28,8 @@ else
   echo "this Python has neither ensurepip nor pip; install one of them (on Debian: apt install python3-venv)" >&2
   exit 1
 fi
-VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip sync --quiet --require-hashes requirements.lock
-VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+# The system's certificates, as pip does: a laboratory may have an authority of its own.
+export VIRTUAL_ENV="$PWD/.venv" UV_SYSTEM_CERTS=1
+.venv/bin/uv pip sync --quiet --require-hashes requirements.lock
+.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 touch .venv/.ready
