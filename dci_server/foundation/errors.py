@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors the API answers. An error knows its status; only `http.py` knows how it is rendered."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
+
+_PROPERTY = re.compile(r"\w+: ")
 
 
 class ApiError(Exception):
@@ -18,11 +21,19 @@ class ApiError(Exception):
 
 
 class Malformed(ApiError):
-    """A body or a parameter breaks its schema; `errors` holds every violation (conventions §8)."""
+    """A body or a parameter breaks its schema; `errors` holds every violation (conventions §8).
+
+    Their order is that of the texts without the property's name, which some of them begin with.
+    """
 
     def __init__(self, errors: list[str]) -> None:
-        ordered = sorted(errors)
+        ordered = sorted(errors, key=_without_property)
         super().__init__("Request malformed", {"error": ordered[0], "errors": ordered})
+
+
+def _without_property(violation: str) -> str:
+    found = _PROPERTY.match(violation)
+    return violation if found is None else violation[found.end() :]
 
 
 class NotAuthenticated(ApiError):

@@ -173,6 +173,14 @@ def test_all_violations_are_told_at_once() -> None:
     ]
 
 
+def test_the_name_of_a_property_does_not_count_in_the_order_of_the_violations() -> None:
+    assert errors_of('{"name": 1, "q": 2, "public": null}') == [
+        "name: 1 is not of type 'string'",
+        "Additional properties are not allowed ('q' was unexpected)",
+        "None is not of type 'boolean'",
+    ]
+
+
 def test_what_is_missing_is_told_even_when_something_else_is_wrong() -> None:
     assert errors_of('{"topic_id": 1}', Required) == [
         "'name' is a required property",

@@ -12,7 +12,6 @@ from dci_server.foundation.database.connection import (
     Json,
     Record,
     by_id,
-    execute,
     fetch_one,
     fetch_page,
     fetch_row,
@@ -112,10 +111,17 @@ async def attach_team(db: Connection, product_id: UUID, team_id: UUID) -> Record
     return row
 
 
-async def detach_team(db: Connection, product_id: UUID, team_id: UUID) -> None:
-    await execute(
+async def detach_team(db: Connection, product_id: UUID, team_id: UUID) -> Record:
+    """Whether both exist; afterwards they are not attached."""
+    row = await fetch_row(
         db,
-        "delete from products_teams where product_id = %(product_id)s::uuid and team_id = %(team_id)s::uuid",
+        """with product as (select id from products where id = %(product_id)s::uuid and state <> 'archived'),
+                team as (select id from teams where id = %(team_id)s::uuid and state <> 'archived'),
+                detached as (delete from products_teams using product, team
+                             where product_id = product.id and team_id = team.id)
+           select exists (select from product) as product_is_known, exists (select from team) as team_is_known""",
         product_id=product_id,
         team_id=team_id,
     )
+    assert row is not None
+    return row

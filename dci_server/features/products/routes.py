@@ -13,7 +13,7 @@ from dci_server.features.products.model import (
     TeamsOfProductAnswer,
     TeamToAttach,
 )
-from dci_server.foundation.database.connection import refusing_duplicates
+from dci_server.foundation.database.connection import Record, refusing_duplicates
 from dci_server.foundation.errors import NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, encode, get, page, post
 from dci_server.foundation.names import require_plain_name
@@ -55,19 +55,22 @@ async def attach_team(call: Call) -> Response:
     """Lets a team see the product; repeating it changes nothing."""
     wanted = call.body(TeamToAttach)
     access.require_can_attach(call.caller)
-    facts = await queries.attach_team(call.db, call.id("product_id"), UUID(wanted.team_id))
-    if not facts["product_is_known"]:
-        raise NotFound("product")
-    if not facts["team_is_known"]:
-        raise NotFound("team")
+    _require_both(await queries.attach_team(call.db, call.id("product_id"), UUID(wanted.team_id)))
     return encode(Attached(str(call.id("product_id")), wanted.team_id), status=201)
 
 
 async def detach_team(call: Call) -> Response:
     """Takes the product from a team; 204 too when it was not attached (decision 50)."""
     access.require_can_attach(call.caller)
-    await queries.detach_team(call.db, call.id("product_id"), call.id("team_id"))
+    _require_both(await queries.detach_team(call.db, call.id("product_id"), call.id("team_id")))
     return NO_CONTENT
+
+
+def _require_both(facts: Record) -> None:
+    if not facts["product_is_known"]:
+        raise NotFound("product")
+    if not facts["team_is_known"]:
+        raise NotFound("team")
 
 
 def _topics(call: Call) -> dict[str, bool]:

@@ -67,8 +67,8 @@ def test_an_offset_the_database_cannot_count_to_is_refused(offset: str) -> None:
         (
             {"limit": "0", "where": "x"},
             [
-                "'offset' is a required property",
                 f"limit: '0' '0' {LIMIT_TEXT}",
+                "'offset' is a required property",
                 "where: 'x' is not a 'key value csv'",
             ],
         ),
