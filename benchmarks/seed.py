@@ -10,8 +10,8 @@ COMPONENTS = 60
 _STATEMENTS = (
     f"""insert into teams (name)
         select 'Benchmark ' || n from generate_series(1, {TEAMS}) as n on conflict do nothing""",
-    """insert into remotecis (name, team_id, sealed_secret)
-       select 'benchmark', id, '' from teams where name like 'Benchmark %' on conflict do nothing""",
+    """insert into remotecis (name, team_id)
+       select 'benchmark', id from teams where name like 'Benchmark %' on conflict do nothing""",
     f"""insert into components (name, display_name, version, type, topic_id, released_at, created_at, tags)
         select made.name, made.name, n::text, 'compose', topics.id, made.day, made.day, array['build:nightly', 'kernel:' || n]
         from topics, generate_series(1, {COMPONENTS}) as n,

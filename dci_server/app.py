@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dci_server import __version__, documentation, health
+from dci_server.features.audits import routes as audits
 from dci_server.features.components import routes as components
 from dci_server.features.files import routes as files
 from dci_server.features.identity import routes as identity
@@ -32,7 +33,7 @@ from dci_server.foundation.storage import open_store
 from dci_server.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
-_FEATURES = (identity, jobstates, files, jobs, topics, components, test_results, teams, products, remotecis)
+_FEATURES = (identity, jobstates, files, jobs, topics, components, test_results, teams, products, remotecis, audits)
 
 
 def all_routes() -> list[Route]:

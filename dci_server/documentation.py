@@ -4,10 +4,12 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import LiteralString
 
 import msgspec
 
-from dci_server.foundation.http import Response, Route, Services
+from dci_server.foundation.auth.rules import NOBODY_NEEDED
+from dci_server.foundation.http import PublicHandler, Response, Route, Services
 from dci_server.foundation.openapi import RouteDescription
 
 _ASSETS = Path(__file__).parent / "swagger_ui"
@@ -46,7 +48,7 @@ def describe(route: Route) -> RouteDescription:
     nouns = route.full_path.removeprefix("/api/v1").strip("/").split("/")
     return RouteDescription(
         method=route.method,
-        path=route.full_path.replace(":uuid", ""),
+        path=route.full_path.replace(":uuid", "").replace(":path", ""),
         summary=(route.handler.__doc__ or "").strip(),
         tags=nouns[0] or "server",
         body=route.body,
@@ -84,12 +86,16 @@ def routes(document: Callable[[], dict[str, object]]) -> list[Route]:
         return Response(200, _START, _CACHE, media_type=b"text/javascript; charset=utf-8")
 
     return [
-        Route("GET", "/openapi.json", openapi, answers={200: None}, public=True, versioned=False),
-        Route("GET", "/docs", page, answers={200: None}, public=True, versioned=False),
-        Route("GET", "/docs/swagger-ui-bundle.js", script, public=True, versioned=False, documented=False),
-        Route("GET", "/docs/swagger-ui.css", style, public=True, versioned=False, documented=False),
-        Route("GET", "/docs/start.js", start, public=True, versioned=False, documented=False),
+        Route("GET", "/openapi.json", openapi, NOBODY_NEEDED, answers={200: None}, public=True, prefix=""),
+        Route("GET", "/docs", page, NOBODY_NEEDED, answers={200: None}, public=True, prefix=""),
+        _asset_route("/docs/swagger-ui-bundle.js", script),
+        _asset_route("/docs/swagger-ui.css", style),
+        _asset_route("/docs/start.js", start),
     ]
+
+
+def _asset_route(path: LiteralString, handler: PublicHandler) -> Route:
+    return Route("GET", path, handler, NOBODY_NEEDED, public=True, prefix="", documented=False)
 
 
 @lru_cache(maxsize=4)

@@ -128,9 +128,7 @@ async def _require_known_schema(db: Connection) -> str:
 
 
 async def _count_openable_secrets(db: Connection, settings: Settings) -> int:
-    rows = await fetch_rows(
-        db, "select id, sealed_secret from remotecis union all select id, sealed_secret from feeders"
-    )
+    rows = await fetch_rows(db, "select coalesce(remoteci_id, feeder_id) as owner, sealed_secret from client_secrets")
     if not rows:
         return 0
     if not settings.secrets_key:
@@ -147,7 +145,7 @@ async def _count_openable_secrets(db: Connection, settings: Settings) -> int:
 
 def _opens(box: SecretBox, row: asyncpg.Record) -> bool:
     try:
-        box.open(row["sealed_secret"], row["id"])
+        box.open(row["sealed_secret"], row["owner"])
     except ApiError:
         return False
     return True

@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 
 from dci_server.foundation import metrics
+from dci_server.foundation.auth.rules import NOBODY_NEEDED
 from dci_server.foundation.database.connection import fetch_value
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
@@ -80,8 +81,8 @@ async def _store(services: Services) -> str:
 
 
 routes = [
-    Route("GET", "", index, answers={200: Index}, public=True),
-    Route("GET", "/healthz", healthz, answers={200: Alive}, public=True, versioned=False),
-    Route("GET", "/readyz", readyz, answers={200: Readiness}, public=True, versioned=False),
-    Route("GET", "/metrics", prometheus, answers={200: None}, public=True, versioned=False),
+    Route("GET", "", index, NOBODY_NEEDED, answers={200: Index}, public=True),
+    Route("GET", "/healthz", healthz, NOBODY_NEEDED, answers={200: Alive}, public=True, prefix=""),
+    Route("GET", "/readyz", readyz, NOBODY_NEEDED, answers={200: Readiness}, public=True, prefix=""),
+    Route("GET", "/metrics", prometheus, NOBODY_NEEDED, answers={200: None}, public=True, prefix=""),
 ]

@@ -3,12 +3,19 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import Literal, LiteralString
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 from dci_server.foundation.auth.passwords import hash_password
 from dci_server.foundation.auth.secret_box import SecretBox, new_secret
-from dci_server.foundation.database.connection import Connection, execute, fetch_row, fetch_value, transaction
+from dci_server.foundation.database.connection import (
+    Connection,
+    execute,
+    fetch_row,
+    fetch_rows,
+    fetch_value,
+    transaction,
+)
 from dci_server.foundation.errors import ApiError
 
 ROLES = (("super_admin", "admin"), ("read_only", "Red Hat"), ("epm", "EPM"))
@@ -85,22 +92,18 @@ async def rewrap(db: Connection, box: SecretBox) -> int:
     """Seals every secret again with the first key; how many were sealed with another."""
     count = 0
     async with transaction(db) as connection:
-        count += await _rewrap_table(connection, box, "remotecis")
-        count += await _rewrap_table(connection, box, "feeders")
-    return count
-
-
-async def _rewrap_table(connection: Connection, box: SecretBox, table: Literal["remotecis", "feeders"]) -> int:
-    select: LiteralString = "select id, sealed_secret from remotecis for update"
-    update: LiteralString = "update remotecis set sealed_secret = %(sealed)s::bytea where id = %(id)s::uuid"
-    if table == "feeders":
-        select = "select id, sealed_secret from feeders for update"
-        update = "update feeders set sealed_secret = %(sealed)s::bytea where id = %(id)s::uuid"
-    count = 0
-    for row in await connection.fetch(select):
-        if not box.is_current(row["sealed_secret"]):
-            sealed = box.seal(box.open(row["sealed_secret"], row["id"]), row["id"])
-            await execute(connection, update, sealed=sealed, id=row["id"])
+        for row in await fetch_rows(
+            connection,
+            "select id, coalesce(remoteci_id, feeder_id) as owner, sealed_secret from client_secrets for update",
+        ):
+            if box.is_current(row["sealed_secret"]):
+                continue
+            await execute(
+                connection,
+                "update client_secrets set sealed_secret = %(sealed)s::bytea where id = %(id)s::uuid",
+                sealed=box.seal(box.open(row["sealed_secret"], row["owner"]), row["owner"]),
+                id=row["id"],
+            )
             count += 1
     return count
 
@@ -173,9 +176,11 @@ async def _remoteci(connection: Connection, box: SecretBox, name: str, team: UUI
     identifier, secret = uuid4(), new_secret()
     created = await fetch_value(
         connection,
-        """insert into remotecis (id, name, team_id, sealed_secret)
-           values (%(id)s::uuid, %(name)s::text, %(team)s::uuid, %(sealed)s::bytea)
-           on conflict (name, team_id) do nothing returning id""",
+        """with created as (
+               insert into remotecis (id, name, team_id) values (%(id)s::uuid, %(name)s::text, %(team)s::uuid)
+               on conflict (name, team_id) do nothing returning id)
+           insert into client_secrets (remoteci_id, sealed_secret) select id, %(sealed)s::bytea from created
+           returning remoteci_id""",
         id=identifier,
         name=name,
         team=team,
@@ -192,8 +197,9 @@ async def _rotate(connection: Connection, box: SecretBox, name: str, team: UUID)
     secret = new_secret()
     await execute(
         connection,
-        "update remotecis set sealed_secret = %(sealed)s::bytea, etag = new_etag(), updated_at = utc_now(), state = 'active'"
-        " where id = %(id)s::uuid",
+        """with old as (delete from client_secrets where remoteci_id = %(id)s::uuid),
+                new as (insert into client_secrets (remoteci_id, sealed_secret) values (%(id)s::uuid, %(sealed)s::bytea))
+           update remotecis set etag = new_etag(), updated_at = utc_now(), state = 'active' where id = %(id)s::uuid""",
         sealed=box.seal(secret, identifier),
         id=identifier,
     )

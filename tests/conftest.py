@@ -140,8 +140,9 @@ async def _add_cast(world: World) -> None:
             id=identifier,
             name=lab,
             team_id=world.ids[team],
-            sealed_secret=world.secrets.seal(secret, identifier),
         )
+        sealed = world.secrets.seal(secret, identifier)
+        await world.add("client_secrets", **{f"{kind}_id": identifier, "sealed_secret": sealed})
     world.ids["RHEL"] = await world.add("products", name="RHEL", label="RHEL")
     for team in ("Blue", "Red"):
         await world.add("products_teams", product_id=world.ids["RHEL"], team_id=world.ids[team])

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dci_server.foundation.auth.authenticator import Authentication, Authenticator, Request
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import Rule
 from dci_server.foundation.auth.secret_box import SecretBox
 from dci_server.foundation.content import ContentReader
 from dci_server.foundation.database.connection import Connection, Json
@@ -133,6 +134,7 @@ class Route:
     method: str
     path: str
     handler: Handler | PublicHandler
+    who: Rule
     body: type[msgspec.Struct] | None = None
     closed: bool = True
     answers: Mapping[int, Any] = field(default_factory=dict[int, Any])
@@ -140,29 +142,44 @@ class Route:
     needs_etag: bool = False
     streams: bool = False
     public: bool = False
-    versioned: bool = True
+    prefix: LiteralString = "/api/v1"
     documented: bool = True
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def full_path(self) -> str:
-        return ("/api/v1" + self.path) if self.versioned else self.path
+        return self.prefix + self.path
 
 
-def get(path: LiteralString, handler: Handler, answer: Any, *, listing: Columns | None = None) -> Route:
-    return Route("GET", path, handler, answers={200: answer}, listing=listing)
+def get(path: LiteralString, handler: Handler, answer: Any, *, who: Rule, listing: Columns | None = None) -> Route:
+    return Route("GET", path, handler, who, answers={200: answer}, listing=listing)
 
 
-def post(path: LiteralString, handler: Handler, body: type[msgspec.Struct] | None, answer: Any) -> Route:
-    return Route("POST", path, handler, body=body, answers={201: answer})
+def post(
+    path: LiteralString,
+    handler: Handler,
+    body: type[msgspec.Struct] | None,
+    answer: Any,
+    *,
+    who: Rule,
+    status: int = 201,
+) -> Route:
+    return Route("POST", path, handler, who, body=body, answers={status: answer})
 
 
-def put(path: LiteralString, handler: Handler, body: type[msgspec.Struct], answer: Any) -> Route:
-    return Route("PUT", path, handler, body=body, closed=False, answers={200: answer}, needs_etag=True)
+def put(path: LiteralString, handler: Handler, body: type[msgspec.Struct] | None, answer: Any, *, who: Rule) -> Route:
+    return Route("PUT", path, handler, who, body=body, closed=False, answers={200: answer}, needs_etag=True)
 
 
-def delete(path: LiteralString, handler: Handler, *, needs_etag: bool = True) -> Route:
-    return Route("DELETE", path, handler, answers={204: None}, needs_etag=needs_etag)
+def delete(
+    path: LiteralString,
+    handler: Handler,
+    *,
+    who: Rule,
+    needs_etag: bool = True,
+    body: type[msgspec.Struct] | None = None,
+) -> Route:
+    return Route("DELETE", path, handler, who, body=body, answers={204: None}, needs_etag=needs_etag)
 
 
 _ETAG = re.compile(rb'"etag" ?: ?"([^"]*)"')

@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may see and create components (permissions.md §2.3, §2.4)."""
+"""Who may see and change components (permissions.md §2.3, §2.4)."""
 
 from uuid import UUID
 
 from dci_server.features.topics import access as topics
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import EPMS_AND_FEEDERS, SEES_OWN, WORKERS_OF_TEAM, Rule
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
-from dci_server.foundation.errors import NotAuthorized
+
+LIST = SEES_OWN
+LIST_OF_TOPIC = topics.USE
+READ = Rule(
+    "global ones: callers who may use the topic; a team's: its members and teams granted access; "
+    "read-only, EPM, super admins",
+    lambda caller, own: caller.reads_everything or own,
+)
+CREATE = Rule(
+    "global ones: super admins, EPM, feeders; a team's: its members, not by membership of Red Hat",
+    lambda caller, own: own or EPMS_AND_FEEDERS.allows(caller, own),
+    writes=True,
+)
 
 NOT_ARCHIVED = Condition("components.state <> 'archived'")
 
@@ -54,7 +67,6 @@ def readable_by(caller: Identity) -> Condition:
 
 def require_can_create(caller: Identity, team_id: UUID | None) -> None:
     if team_id is None:
-        if not (caller.is_epm or (caller.kind == "feeder" and not caller.is_read_only)):
-            raise NotAuthorized
-    elif not caller.works_for(team_id):
-        raise NotAuthorized
+        EPMS_AND_FEEDERS.require(caller)
+    else:
+        WORKERS_OF_TEAM.require_for_team(caller, team_id)

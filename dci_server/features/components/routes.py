@@ -50,8 +50,14 @@ async def create_component(call: Call) -> Response:
 
 
 routes = [
-    get("/topics/{topic_id:uuid}/components", list_components_of_topic, ComponentsAnswer, listing=queries.COLUMNS),
-    get("/components", list_components, ComponentsAnswer, listing=queries.COLUMNS),
-    post("/components", create_component, NewComponent, ComponentColumnsAnswer),
-    get("/components/{component_id:uuid}", get_component, ComponentAnswer),
+    get(
+        "/topics/{topic_id:uuid}/components",
+        list_components_of_topic,
+        ComponentsAnswer,
+        who=access.LIST_OF_TOPIC,
+        listing=queries.COLUMNS,
+    ),
+    get("/components", list_components, ComponentsAnswer, who=access.LIST, listing=queries.COLUMNS),
+    post("/components", create_component, NewComponent, ComponentColumnsAnswer, who=access.CREATE),
+    get("/components/{component_id:uuid}", get_component, ComponentAnswer, who=access.READ),
 ]

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from dci_server.features.files import access, actions, queries
 from dci_server.features.files.model import FileAnswer, FilesAnswer, read_announcement
-from dci_server.features.jobs.access import require_can_read
+from dci_server.features.jobs.access import READ_PARTS, require_can_read
 from dci_server.foundation.database.connection import Json
 from dci_server.foundation.http import Call, Response, Route, answer, get, page
 
@@ -63,8 +63,10 @@ async def list_files_of_job(call: Call) -> Response:
 
 
 routes = [
-    Route("POST", "/files", upload_file, answers={201: FileAnswer}, streams=True, headers=_UPLOAD_HEADERS),
-    get("/files/{file_id:uuid}", get_file, FileAnswer),
-    get("/files/{file_id:uuid}/content", get_content, None),
-    get("/jobs/{job_id:uuid}/files", list_files_of_job, FilesAnswer, listing=queries.COLUMNS),
+    Route(
+        "POST", "/files", upload_file, access.UPLOAD, answers={201: FileAnswer}, streams=True, headers=_UPLOAD_HEADERS
+    ),
+    get("/files/{file_id:uuid}", get_file, FileAnswer, who=access.READ),
+    get("/files/{file_id:uuid}/content", get_content, None, who=access.READ),
+    get("/jobs/{job_id:uuid}/files", list_files_of_job, FilesAnswer, who=READ_PARTS, listing=queries.COLUMNS),
 ]

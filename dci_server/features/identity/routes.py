@@ -5,6 +5,7 @@ import msgspec
 
 from dci_server.features.identity.model import Identity, IdentityAnswer
 from dci_server.foundation.auth.identity import TeamOfCaller
+from dci_server.foundation.auth.rules import EVERYBODY
 from dci_server.foundation.http import Call, Response, get
 
 
@@ -34,4 +35,4 @@ def _team_of_client(team: TeamOfCaller) -> dict[str, object]:
     return {"team_name": team.name, "state": team.state, "has_pre_release_access": team.has_pre_release_access}
 
 
-routes = [get("/identity", get_identity, IdentityAnswer)]
+routes = [get("/identity", get_identity, IdentityAnswer, who=EVERYBODY)]

@@ -5,9 +5,20 @@ from uuid import UUID
 
 from dci_server.features.jobs import queries
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM, Rule
 from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.database.sql import Condition, all_of
-from dci_server.foundation.errors import NotAuthorized, NotFound
+from dci_server.foundation.errors import NotFound
+
+LIST = SEES_OWN
+READ = Rule(
+    "members of its team, read-only, EPM, super admins",
+    lambda caller, own: caller.reads_everything or own,
+    hides=True,
+)
+READ_PARTS = READERS_OF_TEAM
+CREATE = Rule("remotecis", lambda caller, _own: caller.kind == "remoteci")
+CHANGE = WORKERS_OF_TEAM
 
 NOT_ARCHIVED = Condition("jobs.state <> 'archived'")
 
@@ -36,5 +47,4 @@ async def require_can_read(db: Connection, caller: Identity, job_id: UUID) -> No
     team_id = await queries.find_team_of_job(db, job_id)
     if team_id is None:
         raise NotFound("job")
-    if not (caller.reads_everything or caller.belongs_to(team_id)):
-        raise NotAuthorized
+    READ_PARTS.require_for_team(caller, team_id)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of jobs."""
 
+from dci_server.features.audits.actions import audit
 from dci_server.features.jobs import access, actions, queries
 from dci_server.features.jobs.model import (
     ChangedJob,
@@ -44,6 +45,7 @@ async def schedule_job(call: Call) -> Response:
 
 async def change_job(call: Call) -> Response:
     """Changes what the body names; the rest of a job that is sent back is ignored."""
+    await audit(call.db, call.caller, "update_job_by_id")
     etag = call.etag()
     changes = call.body(ChangedJob, closed=False)
     job = await actions.change_job(call.db, call.caller, call.id("job_id"), etag, changes)
@@ -52,6 +54,7 @@ async def change_job(call: Call) -> Response:
 
 async def delete_job(call: Call) -> Response:
     """Archives the job and its files."""
+    await audit(call.db, call.caller, "delete_job_by_id")
     await actions.delete_job(call.db, call.caller, call.id("job_id"), call.etag())
     return NO_CONTENT
 
@@ -61,10 +64,10 @@ def _client(call: Call) -> tuple[str, str]:
 
 
 routes = [
-    get("/jobs", list_jobs, JobsAnswer, listing=queries.COLUMNS),
-    post("/jobs", create_job, NewJob, JobColumnsAnswer),
-    post("/jobs/schedule", schedule_job, ScheduledJob, JobColumnsAnswer),
-    get("/jobs/{job_id:uuid}", get_job, JobAnswer),
-    put("/jobs/{job_id:uuid}", change_job, ChangedJob, JobColumnsAnswer),
-    delete("/jobs/{job_id:uuid}", delete_job),
+    get("/jobs", list_jobs, JobsAnswer, who=access.LIST, listing=queries.COLUMNS),
+    post("/jobs", create_job, NewJob, JobColumnsAnswer, who=access.CREATE),
+    post("/jobs/schedule", schedule_job, ScheduledJob, JobColumnsAnswer, who=access.CREATE),
+    get("/jobs/{job_id:uuid}", get_job, JobAnswer, who=access.READ),
+    put("/jobs/{job_id:uuid}", change_job, ChangedJob, JobColumnsAnswer, who=access.CHANGE),
+    delete("/jobs/{job_id:uuid}", delete_job, who=access.CHANGE),
 ]

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may see products and attach teams to them."""
+"""Who may see and change products, and attach teams to them."""
 
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import EPMS, SEES_OWN, SUPER_ADMINS, Rule
 from dci_server.foundation.database.sql import Condition, all_of
-from dci_server.foundation.errors import NotAuthorized
+
+LIST = SEES_OWN
+READ = Rule(
+    "callers to one of whose teams the product is attached; read-only, EPM, super admins",
+    lambda caller, own: caller.reads_everything or own,
+    hides=True,
+)
+CREATE = SUPER_ADMINS
+ATTACH = EPMS
 
 NOT_ARCHIVED = Condition("products.state <> 'archived'")
 
@@ -18,13 +27,3 @@ def visible_to(caller: Identity) -> Condition:
         {"team_ids": list(caller.team_ids)},
     )
     return all_of(NOT_ARCHIVED, attached)
-
-
-def require_can_create(caller: Identity) -> None:
-    if not caller.is_super_admin:
-        raise NotAuthorized
-
-
-def require_can_attach(caller: Identity) -> None:
-    if not caller.is_epm:
-        raise NotAuthorized

@@ -3,6 +3,7 @@
 
 from uuid import UUID
 
+from dci_server.features.audits.actions import audit
 from dci_server.features.products import access, queries
 from dci_server.features.products.model import (
     Attached,
@@ -36,8 +37,9 @@ async def get_product(call: Call) -> Response:
 
 async def create_product(call: Call) -> Response:
     """A new product, attached to no team."""
+    await audit(call.db, call.caller, "create_product")
     new = call.body(NewProduct)
-    access.require_can_create(call.caller)
+    access.CREATE.require(call.caller)
     require_plain_name("name", new.name)
     require_plain_name("label", new.label)
     with refusing_duplicates():
@@ -47,21 +49,21 @@ async def create_product(call: Call) -> Response:
 
 async def list_teams(call: Call) -> Response:
     """The teams that may see the product."""
-    access.require_can_attach(call.caller)
+    access.ATTACH.require(call.caller)
     return page(await queries.list_teams_of(call.db, call.id("product_id")))
 
 
 async def attach_team(call: Call) -> Response:
     """Lets a team see the product; repeating it changes nothing."""
     wanted = call.body(TeamToAttach)
-    access.require_can_attach(call.caller)
+    access.ATTACH.require(call.caller)
     _require_both(await queries.attach_team(call.db, call.id("product_id"), UUID(wanted.team_id)))
     return encode(Attached(str(call.id("product_id")), wanted.team_id), status=201)
 
 
 async def detach_team(call: Call) -> Response:
     """Takes the product from a team; 204 too when it was not attached (decision 50)."""
-    access.require_can_attach(call.caller)
+    access.ATTACH.require(call.caller)
     _require_both(await queries.detach_team(call.db, call.id("product_id"), call.id("team_id")))
     return NO_CONTENT
 
@@ -83,10 +85,10 @@ def _topics(call: Call) -> dict[str, bool]:
 
 
 routes = [
-    get("/products", list_products, ProductsAnswer, listing=queries.COLUMNS),
-    post("/products", create_product, NewProduct, ProductColumnsAnswer),
-    get("/products/{product_id:uuid}", get_product, ProductAnswer),
-    get("/products/{product_id:uuid}/teams", list_teams, TeamsOfProductAnswer),
-    post("/products/{product_id:uuid}/teams", attach_team, TeamToAttach, Attached),
-    delete("/products/{product_id:uuid}/teams/{team_id:uuid}", detach_team, needs_etag=False),
+    get("/products", list_products, ProductsAnswer, who=access.LIST, listing=queries.COLUMNS),
+    post("/products", create_product, NewProduct, ProductColumnsAnswer, who=access.CREATE),
+    get("/products/{product_id:uuid}", get_product, ProductAnswer, who=access.READ),
+    get("/products/{product_id:uuid}/teams", list_teams, TeamsOfProductAnswer, who=access.ATTACH),
+    post("/products/{product_id:uuid}/teams", attach_team, TeamToAttach, Attached, who=access.ATTACH),
+    delete("/products/{product_id:uuid}/teams/{team_id:uuid}", detach_team, who=access.ATTACH, needs_etag=False),
 ]

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may see and create remotecis."""
-
-from uuid import UUID
+"""Who may see and change remotecis."""
 
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM
 from dci_server.foundation.database.sql import Condition, all_of
-from dci_server.foundation.errors import NotAuthorized
+
+LIST = SEES_OWN
+READ = READERS_OF_TEAM
+CREATE = WORKERS_OF_TEAM
 
 NOT_ARCHIVED = Condition("remotecis.state <> 'archived'")
 
@@ -16,8 +18,3 @@ def visible_to(caller: Identity) -> Condition:
         return NOT_ARCHIVED
     own = Condition("remotecis.team_id = any(%(team_ids)s::uuid[])", {"team_ids": list(caller.team_ids)})
     return all_of(NOT_ARCHIVED, own)
-
-
-def require_can_create(caller: Identity, team_id: UUID) -> None:
-    if not caller.works_for(team_id):
-        raise NotAuthorized

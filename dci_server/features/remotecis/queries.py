@@ -19,7 +19,7 @@ from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
 
 COLUMNS: Columns = {
-    "api_secret": Column("remotecis.sealed_secret", "text", secret=True),
+    "api_secret": Column("null", "text", secret=True),
     "created_at": Column("remotecis.created_at", "timestamp"),
     "data": Column("remotecis.data", "json", secret=True),
     "etag": Column("remotecis.etag", "text"),
@@ -69,10 +69,12 @@ async def insert_remoteci(
         await fetch_value(
             db,
             """with created as (
-                   insert into remotecis (id, name, team_id, data, public, state, sealed_secret)
+                   insert into remotecis (id, name, team_id, data, public, state)
                    values (%(id)s::uuid, %(name)s::text, %(team_id)s::uuid, %(data)s::json, %(public)s::boolean,
-                           %(state)s::text, %(sealed)s::bytea)
-                   returning *)
+                           %(state)s::text)
+                   returning *
+               ), kept as (
+                   insert into client_secrets (remoteci_id, sealed_secret) select id, %(sealed)s::bytea from created)
                select row_to_json(r) from (select """
             + REMOTECI_COLUMNS
             + ", %(secret)s::text as api_secret from created as remotecis) as r",

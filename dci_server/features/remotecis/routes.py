@@ -37,7 +37,7 @@ async def get_remoteci(call: Call) -> Response:
 async def create_remoteci(call: Call) -> Response:
     """A new laboratory of a team. Its secret is in this answer and nowhere else."""
     new = call.body(NewRemoteci)
-    access.require_can_create(call.caller, UUID(new.team_id))
+    access.CREATE.require_for_team(call.caller, UUID(new.team_id))
     require_plain_name("name", new.name)
     remoteci_id, secret = uuid4(), new_secret()
     with refusing_duplicates():
@@ -48,7 +48,7 @@ async def create_remoteci(call: Call) -> Response:
 
 
 routes = [
-    get("/remotecis", list_remotecis, RemotecisAnswer, listing=queries.COLUMNS),
-    post("/remotecis", create_remoteci, NewRemoteci, RemoteciWithSecretAnswer),
-    get("/remotecis/{remoteci_id:uuid}", get_remoteci, RemoteciAnswer),
+    get("/remotecis", list_remotecis, RemotecisAnswer, who=access.LIST, listing=queries.COLUMNS),
+    post("/remotecis", create_remoteci, NewRemoteci, RemoteciWithSecretAnswer, who=access.CREATE),
+    get("/remotecis/{remoteci_id:uuid}", get_remoteci, RemoteciAnswer, who=access.READ),
 ]

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may see and create teams."""
+"""Who may see and change teams."""
 
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import EPMS, READERS_OF_TEAM, SEES_OWN
 from dci_server.foundation.database.sql import Condition, all_of
-from dci_server.foundation.errors import NotAuthorized
+
+LIST = SEES_OWN
+READ = READERS_OF_TEAM
+CREATE = EPMS
 
 NOT_ARCHIVED = Condition("teams.state <> 'archived'")
 
@@ -13,8 +17,3 @@ def visible_to(caller: Identity) -> Condition:
     if caller.reads_everything:
         return NOT_ARCHIVED
     return all_of(NOT_ARCHIVED, Condition("teams.id = any(%(team_ids)s::uuid[])", {"team_ids": list(caller.team_ids)}))
-
-
-def require_can_create(caller: Identity) -> None:
-    if not caller.is_epm:
-        raise NotAuthorized

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of teams."""
 
+from dci_server.features.audits.actions import audit
 from dci_server.features.teams import access, queries
 from dci_server.features.teams.model import NewTeam, TeamAnswer, TeamColumnsAnswer, TeamsAnswer
 from dci_server.foundation.database.connection import refusing_duplicates
-from dci_server.foundation.errors import NotAuthorized, NotFound
+from dci_server.foundation.errors import NotFound
 from dci_server.foundation.http import Call, Response, answer, get, page, post
 from dci_server.foundation.names import require_plain_name
 
@@ -19,15 +20,15 @@ async def get_team(call: Call) -> Response:
     team = await queries.find_team(call.db, call.id("team_id"), access.NOT_ARCHIVED)
     if team is None:
         raise NotFound("team")
-    if not (call.caller.reads_everything or call.caller.belongs_to(call.id("team_id"))):
-        raise NotAuthorized
+    access.READ.require_for_team(call.caller, call.id("team_id"))
     return answer("team", team, etag=True)
 
 
 async def create_team(call: Call) -> Response:
     """A new team, without members."""
+    await audit(call.db, call.caller, "create_teams")
     new = call.body(NewTeam)
-    access.require_can_create(call.caller)
+    access.CREATE.require(call.caller)
     require_plain_name("name", new.name)
     require_plain_name("country", new.country)
     with refusing_duplicates():
@@ -36,7 +37,7 @@ async def create_team(call: Call) -> Response:
 
 
 routes = [
-    get("/teams", list_teams, TeamsAnswer, listing=queries.COLUMNS),
-    post("/teams", create_team, NewTeam, TeamColumnsAnswer),
-    get("/teams/{team_id:uuid}", get_team, TeamAnswer),
+    get("/teams", list_teams, TeamsAnswer, who=access.LIST, listing=queries.COLUMNS),
+    post("/teams", create_team, NewTeam, TeamColumnsAnswer, who=access.CREATE),
+    get("/teams/{team_id:uuid}", get_team, TeamAnswer, who=access.READ),
 ]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of test results."""
 
-from dci_server.features.files.access import require_readable
-from dci_server.features.jobs.access import require_can_read
+from dci_server.features.files.access import READ, require_readable
+from dci_server.features.jobs.access import READ_PARTS, require_can_read
 from dci_server.features.test_results import actions, queries
 from dci_server.features.test_results.model import Report, ResultsAnswer
 from dci_server.foundation.errors import NotFound
@@ -24,6 +24,6 @@ async def get_report(call: Call) -> Response:
 
 
 routes = [
-    get("/jobs/{job_id:uuid}/results", list_results, ResultsAnswer),
-    get("/files/{file_id:uuid}/junit", get_report, Report),
+    get("/jobs/{job_id:uuid}/results", list_results, ResultsAnswer, who=READ_PARTS),
+    get("/files/{file_id:uuid}/junit", get_report, Report, who=READ),
 ]

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may use a topic (permissions.md §2.2)."""
+"""Who may use and change a topic (permissions.md §2.2)."""
 
 from dci_server.foundation.auth.identity import Identity
+from dci_server.foundation.auth.rules import EPMS_AND_FEEDERS, SEES_OWN, Rule
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
-from dci_server.foundation.errors import NotAuthorized
+
+LIST = SEES_OWN
+USE = Rule(
+    "callers whose teams have the topic's product, and pre-release access unless the topic is exported; "
+    "feeders, read-only, EPM, super admins",
+    lambda caller, own: caller.reads_everything or caller.kind == "feeder" or own,
+)
+CREATE = EPMS_AND_FEEDERS
 
 NOT_ARCHIVED = Condition("topics.state <> 'archived'")
 
@@ -30,8 +38,3 @@ def _of_own_products(caller: Identity) -> Condition:
         " and (topics.export_control or %(pre_release)s::boolean)",
         {"team_ids": list(caller.team_ids), "pre_release": caller.has_pre_release_access},
     )
-
-
-def require_can_create(caller: Identity) -> None:
-    if not (caller.is_epm or (caller.kind == "feeder" and not caller.is_read_only)):
-        raise NotAuthorized

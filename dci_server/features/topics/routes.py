@@ -26,7 +26,7 @@ async def get_topic(call: Call) -> Response:
 async def create_topic(call: Call) -> Response:
     """A new topic of a product."""
     new = call.body(NewTopic)
-    access.require_can_create(call.caller)
+    access.CREATE.require(call.caller)
     require_plain_name("name", new.name)
     with refusing_duplicates():
         topic = await queries.insert_topic(call.db, new)
@@ -34,7 +34,7 @@ async def create_topic(call: Call) -> Response:
 
 
 routes = [
-    get("/topics", list_topics, TopicsAnswer, listing=queries.COLUMNS),
-    post("/topics", create_topic, NewTopic, TopicColumnsAnswer),
-    get("/topics/{topic_id:uuid}", get_topic, TopicAnswer),
+    get("/topics", list_topics, TopicsAnswer, who=access.LIST, listing=queries.COLUMNS),
+    post("/topics", create_topic, NewTopic, TopicColumnsAnswer, who=access.CREATE),
+    get("/topics/{topic_id:uuid}", get_topic, TopicAnswer, who=access.USE),
 ]

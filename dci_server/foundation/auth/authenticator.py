@@ -7,7 +7,7 @@ cache is emptied on every process. While notifications can't be received, nothin
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -52,7 +52,7 @@ class Request:
 class Authentication:
     """A caller, certain at once for passwords, and only after `finish` for signatures."""
 
-    __slots__ = ("_claim", "_keys", "_request", "caller", "inactive_team", "parameters")
+    __slots__ = ("_claim", "_request", "_secrets", "caller", "inactive_team", "parameters", "proven_by")
 
     def __init__(self, caller: Identity, request: Request, claim: Claim | None = None) -> None:
         self.caller = caller
@@ -60,12 +60,15 @@ class Authentication:
         self.inactive_team: str | None = None
         self._request = request
         self._claim = claim
-        self._keys: SigningKeys | None = None
+        self._secrets: Sequence[_Secret] = ()
+        self.proven_by: UUID | None = None
+        """The secret that signed, once `finish` has found it."""
 
     @classmethod
-    def of_claim(cls, caller: Identity, request: Request, claim: Claim, keys: SigningKeys) -> "Authentication":
-        made = cls(caller, request, claim)
-        made._keys = keys
+    def of_claim(cls, client: "_Client", request: Request, claim: Claim) -> "Authentication":
+        made = cls(client.identity, request, claim)
+        made._secrets = client.secrets
+        made.inactive_team = client.inactive_team
         return made
 
     @property
@@ -77,26 +80,50 @@ class Authentication:
         """Raises NotAuthenticated when the signature is over something else."""
         if self._claim is None:
             return
-        assert self._keys is not None
-        self.parameters = require_signature(
-            self._claim,
-            self._keys,
-            method=self._request.method,
-            raw_path=self._request.raw_path,
-            raw_query=self._request.raw_query,
-            payload_sha256=payload_sha256,
-        )
+        self.parameters = self._require_signature(self._claim, payload_sha256)
         self._claim = None
         if self.inactive_team is not None:
             raise PreconditionFailed(f"team {self.inactive_team} not active")
 
+    def _require_signature(self, claim: Claim, payload_sha256: str) -> Query:
+        """By any secret that is valid now: while one is being replaced there are two."""
+        refusal = NotAuthenticated(UNKNOWN_CLIENT)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for secret in self._secrets:
+            if secret.expires_at is not None and secret.expires_at <= now:
+                continue
+            try:
+                parameters = require_signature(
+                    claim,
+                    secret.keys,
+                    method=self._request.method,
+                    raw_path=self._request.raw_path,
+                    raw_query=self._request.raw_query,
+                    payload_sha256=payload_sha256,
+                )
+            except NotAuthenticated as error:
+                refusal = error
+                continue
+            self.proven_by = secret.id
+            return parameters
+        raise refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """One of a client's secrets, with the keys derived from it; valid until `expires_at`, UTC."""
+
+    id: UUID
+    keys: SigningKeys
+    expires_at: datetime | None
+
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """A remoteci or feeder as the database knows it."""
+    """A remoteci or feeder as the database knows it; the newest secret first."""
 
     identity: Identity
-    keys: SigningKeys
+    secrets: Sequence[_Secret]
     inactive_team: str | None
 
 
@@ -107,13 +134,15 @@ class _User:
 
 
 _FIND_REMOTECI = """
-    select remotecis.sealed_secret, teams.id as team_id, teams.name as team_name, teams.state as team_state,
+    select array(select row (id, sealed_secret, expires_at) from client_secrets where remoteci_id = remotecis.id
+                 order by created_at desc, id) as secrets, teams.id as team_id, teams.name as team_name, teams.state as team_state,
            teams.has_pre_release_access
     from remotecis join teams on teams.id = remotecis.team_id
     where remotecis.id = %(id)s::uuid and remotecis.state = 'active'
 """
 _FIND_FEEDER = """
-    select feeders.sealed_secret, teams.id as team_id, teams.name as team_name, teams.state as team_state,
+    select array(select row (id, sealed_secret, expires_at) from client_secrets where feeder_id = feeders.id
+                 order by created_at desc, id) as secrets, teams.id as team_id, teams.name as team_name, teams.state as team_state,
            teams.has_pre_release_access
     from feeders join teams on teams.id = feeders.team_id
     where feeders.id = %(id)s::uuid and feeders.state = 'active'
@@ -183,9 +212,7 @@ class Authenticator:
         claim = read_claim(authorization, request.headers)
         require_in_window(claim, datetime.now(UTC))
         client = await self._client(claim)
-        made = Authentication.of_claim(client.identity, request, claim, client.keys)
-        made.inactive_team = client.inactive_team
-        return made
+        return Authentication.of_claim(client, request, claim)
 
     async def _check_password(self, authorization: str, request: Request) -> Authentication:
         login, password = read_login_and_password(authorization)
@@ -217,7 +244,10 @@ class Authenticator:
                 teams=(team,),
                 special_teams=await self._special(),
             ),
-            SigningKeys(self._secrets.open(row["sealed_secret"], claim.client_id)),
+            [
+                _Secret(identifier, SigningKeys(self._secrets.open(sealed, claim.client_id)), expires_at)
+                for identifier, sealed, expires_at in row["secrets"]
+            ],
             None if team.state == "active" else team.name,
         )
         if self._may_remember(generation, len(self._clients)):

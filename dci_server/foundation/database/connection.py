@@ -161,9 +161,9 @@ def by_id(table: LiteralString, identifier: UUID) -> Condition:
 
 
 @contextmanager
-def refusing_duplicates() -> Generator[None]:
+def refusing_duplicates(verb: LiteralString = "create") -> Generator[None]:
     """The database has the last word on what may exist once, and on what is referred to (conventions §10)."""
-    text = "We are unable to create this resource. A similar resource already exists."
+    text = f"We are unable to {verb} this resource. A similar resource already exists."
     try:
         yield
     except asyncpg.UniqueViolationError as error:
@@ -177,6 +177,9 @@ def refusing_duplicates() -> Generator[None]:
 
 _DUPLICATES = {
     "products_label_key": "label",
+    "users_email_key": "email",
+    "users_sso_username_key": "sso_username",
+    "users_sso_sub_key": "sso_sub",
     "components_active_global_key": "display_name",
     "components_active_team_key": "display_name",
 }

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An audit says who tried what."""

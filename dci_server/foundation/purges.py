@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was archived can be listed and deleted for good, by super admins (conventions §13)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, LiteralString
+
+import asyncpg
+
+from dci_server.foundation.auth.rules import SUPER_ADMINS
+from dci_server.foundation.database.connection import Json, execute, fetch_value
+from dci_server.foundation.errors import Conflict
+from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, get, page, post
+
+AfterPurge = Callable[[Call], Awaitable[None]]
+
+
+async def _nothing_more(call: Call) -> None:
+    """For rows that nothing outside the database hangs on."""
+
+
+def purge_routes(
+    plural: LiteralString, columns: LiteralString, answer: type[Any], *, after: AfterPurge = _nothing_more
+) -> list[Route]:
+    """`GET` and `POST /<plural>/purge`; `after` gives back what the deleted rows held outside the database."""
+
+    async def list_archived(call: Call) -> Response:
+        """What a purge would delete."""
+        SUPER_ADMINS.require(call.caller)
+        return page(Json[Any](await fetch_value(call.db, _list(plural, columns))))
+
+    async def purge(call: Call) -> Response:
+        """Deletes what is archived, for good, with all that depends on it; nothing when something still refers to it."""
+        SUPER_ADMINS.require(call.caller)
+        try:
+            await execute(call.db, "delete from " + plural + " where state = 'archived'")
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Conflict(_still_used(plural, error.table_name)) from error
+        await after(call)
+        return NO_CONTENT
+
+    return [
+        get("/" + plural + "/purge", list_archived, answer, who=SUPER_ADMINS),
+        post("/" + plural + "/purge", purge, None, None, who=SUPER_ADMINS, status=204),
+    ]
+
+
+def _list(plural: LiteralString, columns: LiteralString) -> LiteralString:
+    return (
+        "select json_build_object('" + plural + "', coalesce(json_agg(row_to_json(archived)), '[]'::json),"
+        " '_meta', json_build_object('count', count(*))) from (select " + columns + " from " + plural
+        + " where " + plural + ".state = 'archived' order by " + plural + ".created_at, " + plural + ".id) as archived"
+    )  # fmt: skip
+
+
+def _still_used(plural: str, referring: str | None) -> str:
+    what = f"{referring} still refer" if referring else "something still refers"
+    return f"nothing was deleted: {what} to archived {plural}; delete or change those first"
