@@ -30,6 +30,7 @@ from dci_server.foundation.logs import configure_logs
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.openapi import build_document
 from dci_server.foundation.storage import open_store
+from dci_server.foundation.storage.removal import ObjectRemover
 from dci_server.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
@@ -69,10 +70,13 @@ def create_app() -> Application:
             readers={"application/junit": JunitReader()},
             max_upload_bytes=settings.max_upload_bytes,
         )
+        remover = ObjectRemover(pool, store)
         await authenticator.start()
+        await remover.start()
         try:
             yield
         finally:
+            await remover.stop()
             await authenticator.stop()
             await pool.close()
 

@@ -18,6 +18,7 @@ from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_o
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.storage import StoreUrlError, open_store
+from dci_server.foundation.storage.removal import count_waiting
 from dci_server.settings import Settings
 
 _LEAST_FREE_BYTES = 1024**3
@@ -111,10 +112,11 @@ async def _look_at_database(settings: Settings) -> str:
         try:
             version = await _require_known_schema(pool)
             secrets = await _count_openable_secrets(pool, _with_existing_key(settings))
+            waiting = await count_waiting(pool)
         finally:
             await pool.close()
     place = "DATABASE_URL" if settings.database_url else "embedded"
-    return f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open"
+    return f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open, {waiting} objects wait to be removed"
 
 
 async def _require_known_schema(db: Connection) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import FrameType
 
 import asyncpg
@@ -23,6 +24,8 @@ from dci_server.foundation.database.connection import Connection, fetch_value, o
 from dci_server.foundation.database.embedded import EmbeddedPostgres, EmbeddedPostgresError, url_of_running
 from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.errors import ApiError
+from dci_server.foundation.storage import open_store
+from dci_server.foundation.storage.removal import give_up_all_objects
 from dci_server.provisioning import DEMO_REMOTECI, DEMO_TEAM, Scene, add_remoteci, provision
 from dci_server.rc_files import ADMIN_RC, DEMO_RC, DEMO_USER_RC, point_at, read_rc, write_rc
 from dci_server.settings import Settings
@@ -211,6 +214,9 @@ def exit_on_sigterm() -> None:
 def serve(prepared: Prepared, listening: socket.socket, postgres: EmbeddedPostgres | None) -> None:
     """Until SIGINT, SIGTERM or the end of its database; the requests under way are answered first."""
     point_at(prepared.settings.data_dir, prepared.url)
+    if postgres is not None:
+        with explaining_database_errors():
+            asyncio.run(_clear_up(prepared.settings))
     with ExitStack() as cleanup:
         _hand_over(prepared.settings, cleanup)
         cleanup.enter_context(_watched(postgres))
@@ -219,6 +225,17 @@ def serve(prepared: Prepared, listening: socket.socket, postgres: EmbeddedPostgr
         raise EmbeddedPostgresError(
             f"PostgreSQL died, so the server stopped; why is in {postgres.directory}/postgres.log; start it again"
         )
+
+
+async def _clear_up(settings: Settings) -> None:
+    """Whoever had this database and this directory before is dead: what it left unfinished need not wait for hours."""
+    pool = await open_pool(settings.database_url or "", size=1)
+    try:
+        await give_up_all_objects(pool)
+    finally:
+        await pool.close()
+    if settings.store is None:
+        await open_store(settings.store_url).sweep(timedelta(0))
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File
 from dci_server.features.jobs.access import changeable_by
 from dci_server.foundation.content import ContentReader, Unreadable
 from dci_server.foundation.database.connection import Json, Record, transaction
-from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, TooLarge
+from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, TooLarge, Unavailable
 from dci_server.foundation.http import Call
 from dci_server.foundation.storage import Upload
+from dci_server.foundation.storage.removal import give_up_object
 
 _WORTH_COMPRESSING = 128
 
@@ -134,6 +135,12 @@ def _require_target(facts: Record) -> None:
         raise ApiError("the jobstate of DCI-JOBSTATE-ID belongs to another job than DCI-JOB-ID")
 
 
+def _require_kept(facts: Record) -> None:
+    _require_target(facts)
+    if facts["file"] is None:
+        raise Unavailable("the file took too long on its way to the store; send it again")
+
+
 async def _keep(
     call: Call,
     announced: Announcement,
@@ -147,10 +154,9 @@ async def _keep(
     changeable = changeable_by(call.caller)
     key: str | None = None
     if received.upload is not None:
-        facts = await queries.find_target(call.db, announced, changeable)
+        facts = await queries.announce_file(call.db, announced, changeable, file_id)
         _require_target(facts)
-        key = store_key(facts["target_team_id"], facts["target_job_id"], file_id)
-        await received.upload.commit(key)
+        key = facts["key"]
     is_compressed, content = _packed(received)
     stored: dict[str, object] = {
         "file_id": file_id,
@@ -161,17 +167,20 @@ async def _keep(
         "bytes": content,
     }
     try:
+        if received.upload is not None and key is not None:
+            await received.upload.commit(key)
         if reader is None:
             facts = await queries.insert_file(call.db, announced, changeable, **stored)
-            _require_target(facts)
+            _require_kept(facts)
         else:
             async with transaction(call.db) as connection:
                 facts = await queries.insert_file(connection, announced, changeable, **stored)
-                _require_target(facts)
+                _require_kept(facts)
                 await reader.store(connection, file_id, findings)
     except ApiError:
+        # Of any other error nobody knows whether the row is there: the announcement is, if the row is not.
         if key is not None:
-            await call.services.store.delete(key)
+            await give_up_object(call.db, key)
         raise
     return Json(facts["file"])
 

@@ -16,6 +16,7 @@ from dci_server.foundation.database.connection import (
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
+from dci_server.foundation.storage.removal import UNCLAIMED_FOR
 
 COLUMNS: Columns = {
     "created_at": Column("files.created_at", "timestamp"),
@@ -48,19 +49,42 @@ _FACTS: LiteralString = """) as is_changeable
            exists (select from target) as is_known,
            (select is_changeable from target) as is_changeable,
            (select jobstate_is_known from target) as jobstate_is_known,
-           (select jobstate_is_of_job from target) as jobstate_is_of_job,
-           (select id from target) as target_job_id,
-           (select team_id from target) as target_team_id
+           (select jobstate_is_of_job from target) as jobstate_is_of_job
 )
 """
 
-# One durable statement: the file, its bytes when they are few, and the job's sign that something hangs on it.
+_ACCEPTABLE: LiteralString = "is_changeable and jobstate_is_known and jobstate_is_of_job"
+
+_ANNOUNCE: LiteralString = (
+    """, announced as (
+    insert into objects_to_remove (key, not_before)
+    select file_key(target.team_id, target.id, %(file_id)s::uuid), utc_now() + """
+    + UNCLAIMED_FOR
+    + " from target where "
+    + _ACCEPTABLE
+    + """ returning key
+)
+select facts.*, (select key from announced) as key from facts
+"""
+)
+
+# One durable statement: the file, its bytes when they are few, and the job's sign that something hangs on it. A file
+# whose bytes are in the store needs the announcement of its object, unexpired, and takes it back.
 _CREATE: LiteralString = (
-    """, created as (
+    """, claimed as (
+    delete from objects_to_remove using target
+    where %(bytes)s::bytea is null and not_before > utc_now()
+      and key = file_key(target.team_id, target.id, %(file_id)s::uuid) and """
+    + _ACCEPTABLE
+    + """
+    returning key
+), created as (
     insert into files (id, name, mime, md5, sha256, size, job_id, jobstate_id, team_id)
     select %(file_id)s::uuid, %(name)s::text, %(mime)s::text, %(md5)s::text, %(sha256)s::text, %(size)s::bigint,
            target.id, %(jobstate_id)s::uuid, target.team_id
-    from target where is_changeable and jobstate_is_known and jobstate_is_of_job
+    from target where """
+    + _ACCEPTABLE
+    + """ and (%(bytes)s::bytea is not null or exists (select from claimed))
     returning """
     + FILE_COLUMNS
     + """
@@ -93,8 +117,22 @@ async def find_target(db: Connection, announced: Announcement, changeable: Condi
     return row
 
 
+async def announce_file(db: Connection, announced: Announcement, changeable: Condition, file_id: UUID) -> Record:
+    """The same facts, and when nothing speaks against the upload, the key under which its bytes may be published now."""
+    row = await fetch_row(
+        db,
+        _TARGET + changeable.sql + _FACTS.rstrip() + _ANNOUNCE,
+        **changeable.params,
+        job_id=announced.job_id,
+        jobstate_id=announced.jobstate_id,
+        file_id=file_id,
+    )
+    assert row is not None
+    return row
+
+
 async def insert_file(db: Connection, announced: Announcement, changeable: Condition, **stored: object) -> Record:
-    """The same facts, and the file when nothing speaks against it."""
+    """The same facts, and the file when nothing speaks against it and its bytes are where they have to be."""
     row = await fetch_row(
         db,
         _TARGET + changeable.sql + _FACTS.rstrip() + _CREATE,

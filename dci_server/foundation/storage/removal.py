@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects that no row refers to leave the store, whatever happened to those who should have removed them.
+
+`objects_to_remove` lists them. Who publishes an object announces its key there first (`announce_object`), and takes the
+announcement back in the statement that inserts the row that refers to it (`UNCLAIMED_FOR` says how long that may take).
+Rows that are deleted put their keys there by trigger.
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+from typing import LiteralString
+
+import asyncpg
+import structlog
+
+from dci_server.foundation.database.connection import Connection, execute, fetch_rows, fetch_value, transaction
+from dci_server.foundation.errors import ApiError
+from dci_server.foundation.storage.store import Store, StoreUnavailable
+
+UNCLAIMED_FOR: LiteralString = "interval '6 hours'"
+"""From the announcement of an object to the row that refers to it."""
+
+_LONGEST_UPLOAD = timedelta(hours=6)
+_SECONDS_BETWEEN_PASSES = 60.0
+_SECONDS_BETWEEN_SWEEPS = 6 * 3600.0
+_AT_ONCE = 50
+
+log = structlog.get_logger("dci_server.removal")
+
+
+async def announce_object(db: Connection, key: str) -> None:
+    """Before it is published: should nobody take the announcement back, the object is removed one day."""
+    await execute(
+        db,
+        "insert into objects_to_remove (key, not_before) values (%(key)s::text, utc_now() + " + UNCLAIMED_FOR + ")",
+        key=key,
+    )
+
+
+async def give_up_object(db: Connection, key: str) -> None:
+    """No row is going to refer to it: it may be removed at once."""
+    await execute(db, "select remove_object(%(key)s::text)", key=key)
+
+
+async def give_up_all_objects(db: Connection) -> None:
+    """For the only server of a database, before it serves: nobody is left who could refer to what was announced."""
+    await execute(db, "update objects_to_remove set not_before = utc_now() where not_before > utc_now()")
+
+
+async def count_waiting(db: Connection) -> int:
+    """Those that could have been removed by now."""
+    return await fetch_value(db, "select count(*) from objects_to_remove where not_before <= utc_now()")
+
+
+async def remove_due(db: Connection, store: Store) -> int:
+    """All that may be removed now, in several processes at once; how many. Raises StoreUnavailable after what was done."""
+    removed = 0
+    after = ""
+    while True:
+        async with transaction(db) as connection:
+            rows = await fetch_rows(
+                connection,
+                """select key from objects_to_remove where key > %(after)s::text and not_before <= utc_now()
+                   order by key limit %(at_once)s::integer for update skip locked""",
+                after=after,
+                at_once=_AT_ONCE,
+            )
+            outcomes = await asyncio.gather(*(store.delete(row["key"]) for row in rows), return_exceptions=True)
+            gone = [row["key"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+            await execute(connection, "delete from objects_to_remove where key = any(%(gone)s::text[])", gone=gone)
+        removed += len(gone)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if len(rows) < _AT_ONCE:
+            return removed
+        after = rows[-1]["key"]
+
+
+class ObjectRemover:
+    """Runs beside the requests of a server process, for as long as it lives."""
+
+    def __init__(self, db: Connection, store: Store) -> None:
+        self._db = db
+        self._store = store
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        next_sweep = monotonic()
+        while True:
+            try:
+                await remove_due(self._db, self._store)
+                if monotonic() >= next_sweep:
+                    next_sweep = monotonic() + _SECONDS_BETWEEN_SWEEPS
+                    await self._store.sweep(_LONGEST_UPLOAD)
+            except StoreUnavailable as error:
+                log.warning("objects wait to be removed", reason=error.message)
+            except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("objects wait to be removed", reason=type(error).__name__)
+            await asyncio.sleep(_SECONDS_BETWEEN_PASSES)
