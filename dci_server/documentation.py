@@ -58,6 +58,9 @@ def describe(route: Route) -> RouteDescription:
         needs_etag=route.needs_etag,
         public=route.public,
         headers=route.headers,
+        who=route.who.words,
+        hides=route.who.hides,
+        produces=route.produces,
     )
 
 
@@ -86,8 +89,17 @@ def routes(document: Callable[[], dict[str, object]]) -> list[Route]:
         return Response(200, _START, _CACHE, media_type=b"text/javascript; charset=utf-8")
 
     return [
-        Route("GET", "/openapi.json", openapi, NOBODY_NEEDED, answers={200: None}, public=True, prefix=""),
-        Route("GET", "/docs", page, NOBODY_NEEDED, answers={200: None}, public=True, prefix=""),
+        Route(
+            "GET",
+            "/openapi.json",
+            openapi,
+            NOBODY_NEEDED,
+            answers={200: None},
+            public=True,
+            prefix="",
+            produces="application/json",
+        ),
+        Route("GET", "/docs", page, NOBODY_NEEDED, answers={200: None}, public=True, prefix="", produces="text/html"),
         _asset_route("/docs/swagger-ui-bundle.js", script),
         _asset_route("/docs/swagger-ui.css", style),
         _asset_route("/docs/start.js", start),

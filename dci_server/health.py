@@ -84,5 +84,7 @@ routes = [
     Route("GET", "", index, NOBODY_NEEDED, answers={200: Index}, public=True),
     Route("GET", "/healthz", healthz, NOBODY_NEEDED, answers={200: Alive}, public=True, prefix=""),
     Route("GET", "/readyz", readyz, NOBODY_NEEDED, answers={200: Readiness}, public=True, prefix=""),
-    Route("GET", "/metrics", prometheus, NOBODY_NEEDED, answers={200: None}, public=True, prefix=""),
+    Route(
+        "GET", "/metrics", prometheus, NOBODY_NEEDED, answers={200: None}, public=True, prefix="", produces="text/plain"
+    ),
 ]

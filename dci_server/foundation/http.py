@@ -145,6 +145,8 @@ class Route:
     prefix: LiteralString = "/api/v1"
     documented: bool = True
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    produces: LiteralString = "application/octet-stream"
+    """The media type of an answer that is not JSON."""
 
     @property
     def full_path(self) -> str:

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import msgspec
 
+from dci_server.foundation.openapi_examples import Examples
+
 _REFUSALS = {
     400: "The request is malformed; the message says how.",
     401: "Nobody we know, or not allowed.",
@@ -18,7 +20,18 @@ _REFUSALS = {
     413: "Larger than what is accepted.",
     503: "A part the server depends on does not answer; try again.",
 }
+_REFUSAL_MESSAGES = {
+    400: "Request malformed",
+    401: "Operation not authorized.",
+    404: "topic not found",
+    409: "We are unable to create this resource. A similar resource already exists.",
+    412: "'If-match' header must be provided",
+    413: "the body is larger than 2097152 bytes; send big content as a file (POST /files)",
+    503: "the database does not answer; try again in a moment",
+}
+_SUCCESSES = {200: "What was asked for.", 201: "Created.", 204: "Done; the body is empty.", 302: "It is over there."}
 _TEXT: object = {"type": "string"}
+_BYTES: object = {"schema": {}}
 _UUID: object = {"type": "string", "format": "uuid"}
 _LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
     "limit": ({"type": "integer", "minimum": 1, "default": 20}, "At most 200 are given; only together with offset."),
@@ -58,6 +71,9 @@ class RouteDescription:
     needs_etag: bool
     public: bool
     headers: Mapping[str, str]
+    who: str
+    hides: bool
+    produces: str
 
 
 class Refusal(msgspec.Struct):
@@ -78,10 +94,15 @@ def build_document(routes: Iterable[RouteDescription], *, title: str, version: s
         ref_template="#/components/schemas/{name}",
     )
     schema_of = dict(zip(shapes, schemas, strict=True))
+    examples = Examples(components)
+    contents = {
+        shape: {"application/json": {"schema": schema, "example": examples.of(schema)}}
+        for shape, schema in schema_of.items()
+    }
     identifiers = _operation_ids(described)
     paths: dict[str, dict[str, object]] = {}
     for route, identifier in zip(described, identifiers, strict=True):
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, identifier, schema_of)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, identifier, contents)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -111,24 +132,21 @@ def _operation_ids(routes: list[RouteDescription]) -> list[str]:
     return identifiers
 
 
-def _operation(route: RouteDescription, identifier: str, schema_of: Mapping[Any, Any]) -> dict[str, object]:
+def _operation(route: RouteDescription, identifier: str, contents: Mapping[Any, Any]) -> dict[str, object]:
     operation: dict[str, object] = {
         "operationId": identifier,
         "summary": route.summary,
+        "description": f"Who: {route.who}." + (" Others are told 404." if route.hides else ""),
         "tags": [route.tags],
         "parameters": _parameters(route),
-        "responses": _responses(route, schema_of),
+        "responses": _responses(route, contents),
         "security": [] if route.public else [{name: []} for name in _SECURITY],
     }
     if route.raw_body:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": _BYTES}}
     elif route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(schema_of[route.body])}
+        operation["requestBody"] = {"required": True, "content": contents[route.body]}
     return operation
-
-
-def _json(schema: object) -> dict[str, object]:
-    return {"application/json": {"schema": schema}}
 
 
 def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
@@ -154,18 +172,25 @@ def _list_parameter(name: str, columns: list[str]) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": text, "schema": schema}
 
 
-def _responses(route: RouteDescription, schema_of: Mapping[Any, Any]) -> dict[str, object]:
+def _responses(route: RouteDescription, contents: Mapping[Any, Any]) -> dict[str, object]:
     responses: dict[str, object] = {}
     for status, shape in route.answers.items():
-        response: dict[str, object] = {"description": "What was asked for." if status == 200 else "Done."}
+        response: dict[str, object] = {"description": _SUCCESSES.get(status, "Done.")}
         if shape is not None:
-            response["content"] = _json(schema_of[shape])
+            response["content"] = contents[shape]
+        elif status == 200:
+            response["content"] = {route.produces: _BYTES}
         responses[str(status)] = response
     for status in _possible_refusals(route):
-        responses[str(status)] = {"description": _REFUSALS[status], "content": _json(schema_of[Refusal])}
+        content = {"application/json": {**contents[Refusal]["application/json"], "example": _refusal(status)}}
+        responses[str(status)] = {"description": _REFUSALS[status], "content": content}
     if not responses:
         responses["default"] = {"description": "Done."}
     return responses
+
+
+def _refusal(status: int) -> dict[str, object]:
+    return {"message": _REFUSAL_MESSAGES[status], "payload": {}, "status_code": status}
 
 
 def _possible_refusals(route: RouteDescription) -> list[int]:
@@ -173,6 +198,6 @@ def _possible_refusals(route: RouteDescription) -> list[int]:
         return []
     writes = route.method != "GET"
     names_others = "{" in route.path or route.body is not None
-    possible = {400: True, 401: True, 404: names_others or route.raw_body, 409: writes, 412: writes}
-    possible |= {413: route.body is not None or route.raw_body, 503: True}
+    # 412 and 413 everywhere: a client's team may be inactive, and any body may be too long.
+    possible = {400: True, 401: True, 404: names_others or route.raw_body, 409: writes, 412: True, 413: True, 503: True}
     return [status for status, can_happen in possible.items() if can_happen and status not in route.answers]

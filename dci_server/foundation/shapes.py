@@ -32,6 +32,12 @@ _REFUSED_TAGS = (
 )
 
 
+class Count(msgspec.Struct):
+    """How many rows there are before limit and offset."""
+
+    count: int
+
+
 def clean_tags(given: Tags | list[object]) -> list[str]:
     """Blank elements are dropped, numbers become text; a mix or anything nested is refused (jobs.md §12)."""
     kept = [tag for tag in given if not _is_blank(tag)]

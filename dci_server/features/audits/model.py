@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from dci_server.foundation.shapes import Count
+
 Action: TypeAlias = Literal["create_teams", "create_product", "update_job_by_id", "delete_job_by_id"]
 """What is written down (resources.md §10): the attempt, whether or not it succeeds."""
 
@@ -17,10 +19,6 @@ class Audit(Struct, frozen=True, kw_only=True):
     created_at: str
     user_id: str
     action: Action
-
-
-class Count(Struct):
-    count: int
 
 
 class AuditsAnswer(Struct):

@@ -10,7 +10,7 @@ from dci_server.features.components.model import Component
 from dci_server.features.remotecis.model import RemoteciColumns
 from dci_server.features.teams.model import TeamColumns
 from dci_server.features.topics.model import TopicColumns
-from dci_server.foundation.shapes import Id, JsonObject, State, Status, Url, UrlOrEmpty, empty_object
+from dci_server.foundation.shapes import Count, Id, JsonObject, State, Status, Url, UrlOrEmpty, empty_object
 
 
 class Pipeline(Struct, frozen=True):
@@ -201,10 +201,6 @@ class JobAnswer(Struct):
 
 class JobColumnsAnswer(Struct):
     job: JobColumns
-
-
-class Count(Struct):
-    count: int
 
 
 class JobsAnswer(Struct):

@@ -6,11 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from dci_server.foundation.shapes import State
-
-
-class Count(Struct):
-    count: int
+from dci_server.foundation.shapes import Count, State
 
 
 class TeamColumns(Struct, frozen=True, kw_only=True):
