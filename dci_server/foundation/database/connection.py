@@ -7,12 +7,13 @@ PostgreSQL built; its bytes go to the client untouched, typed by the struct that
 
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
+from typing import Any, Generic, LiteralString, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from dci_server.foundation.database.pool import Pool
 from dci_server.foundation.database.sql import Condition, all_of, positional
 from dci_server.foundation.errors import Conflict, Unavailable
 from dci_server.foundation.listing.parameters import Listing
@@ -20,7 +21,7 @@ from dci_server.foundation.listing.parameters import Listing
 T = TypeVar("T")
 
 Record = asyncpg.Record
-Connection: TypeAlias = "asyncpg.Pool[Record] | asyncpg.pool.PoolConnectionProxy[Record] | asyncpg.Connection[Record]"
+Connection: TypeAlias = "Pool | asyncpg.Connection[Record]"
 """A pool runs each statement in a transaction of its own; a connection is for the few that belong together."""
 
 STATEMENT_TIMEOUT_SECONDS = 25
@@ -39,22 +40,12 @@ async def _prepare(connection: "asyncpg.Connection[Record]") -> None:
     await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
 
 
-class _KeepSession(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument] # generic in the stubs only
-    """A connection that is handed back as it is: nothing here leaves state in a session, so nothing must be reset."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
-async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[Record]":
+async def open_pool(url: str, *, size: int = 10) -> Pool:
     """Raises Unavailable when the database does not answer."""
-    try:
-        return await asyncpg.create_pool(
+
+    async def connect() -> "asyncpg.Connection[Record]":
+        connection: asyncpg.Connection[Record] = await asyncpg.connect(
             url,
-            min_size=1,
-            max_size=size,
-            init=_prepare,
-            connection_class=_KeepSession,
             statement_cache_size=500,
             max_cached_statement_lifetime=0,
             command_timeout=STATEMENT_TIMEOUT_SECONDS + 5,
@@ -65,19 +56,26 @@ async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[Record]":
                 "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
             },
         )
+        await _prepare(connection)
+        return connection
+
+    pool = Pool(connect, size)
+    try:
+        await pool.open()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         raise Unavailable(f"the database does not answer ({type(error).__name__}); check DATABASE_URL") from error
+    return pool
 
 
 @asynccontextmanager
-async def transaction(db: Connection) -> AsyncGenerator["asyncpg.pool.PoolConnectionProxy[Record]"]:
+async def transaction(db: Connection) -> AsyncGenerator["asyncpg.Connection[Record]"]:
     """For what takes several statements: all of them or none."""
-    if not isinstance(db, asyncpg.Pool):
-        async with db.transaction():
-            yield cast("asyncpg.pool.PoolConnectionProxy[Record]", db)
+    if isinstance(db, Pool):
+        async with db.acquire() as connection, connection.transaction():
+            yield connection
         return
-    async with db.acquire() as connection, connection.transaction():
-        yield connection
+    async with db.transaction():
+        yield db
 
 
 async def fetch_row(db: Connection, sql: LiteralString, **params: object) -> Record | None:
