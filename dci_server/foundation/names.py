@@ -3,15 +3,17 @@
 
 import re
 
+from msgspec import UNSET, UnsetType
+
 from dci_server.foundation.errors import ApiError
 
 LONGEST = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def require_plain_name(field: str, value: str | None) -> None:
+def require_plain_name(field: str, value: str | UnsetType | None) -> None:
     """At most 255 characters, none of them a control character."""
-    if value is None:
+    if value is None or value is UNSET:
         return
     if _CONTROL.search(value):
         raise ApiError(f"{field} holds a control character; write it in plain text")

@@ -12,6 +12,7 @@ READ = Rule(
     hides=True,
 )
 CREATE = SUPER_ADMINS
+CHANGE = SUPER_ADMINS
 ATTACH = EPMS
 
 NOT_ARCHIVED = Condition("products.state <> 'archived'")

@@ -4,7 +4,7 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from dci_server.features.teams.model import Count, TeamColumns
 from dci_server.foundation.shapes import Id, State
@@ -47,6 +47,15 @@ class NewProduct(Struct, frozen=True, kw_only=True):
     state: State = "active"
 
 
+class ChangedProduct(Struct, frozen=True, kw_only=True):
+    """PUT /products/<id>: a client may send back the whole product; only these change."""
+
+    name: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+
+
 class TeamToAttach(Struct, frozen=True, kw_only=True):
     team_id: Id
 
@@ -66,6 +75,11 @@ class ProductColumnsAnswer(Struct):
 
 class ProductsAnswer(Struct):
     products: list[Product]
+    meta: Count = msgspec.field(name="_meta")
+
+
+class ArchivedProductsAnswer(Struct):
+    products: list[ProductColumns]
     meta: Count = msgspec.field(name="_meta")
 
 

@@ -4,9 +4,10 @@
 from typing import LiteralString
 from uuid import UUID
 
-from dci_server.features.products.model import NewProduct, Product, ProductColumns
+from dci_server.features.products.model import ChangedProduct, NewProduct, Product, ProductColumns
 from dci_server.features.teams.model import TeamColumns
 from dci_server.features.teams.queries import STATES, TEAM_COLUMNS
+from dci_server.foundation.database.changes import Change, assignments, change_row
 from dci_server.foundation.database.connection import (
     Connection,
     Json,
@@ -36,6 +37,13 @@ PRODUCT_COLUMNS: LiteralString = (
     "products.id, products.created_at, products.updated_at, products.etag, products.name, products.label, "
     "products.description, products.state"
 )
+_CHANGES: dict[str, LiteralString] = {
+    "name": "name = %(name)s::text",
+    # quirk: a label that is changed is upper-cased, one that is created is not.
+    "label": "label = upper(%(label)s::text)",
+    "description": "description = %(description)s::text",
+    "state": "state = %(state)s::text",
+}
 PRODUCT: LiteralString = (
     "select "
     + PRODUCT_COLUMNS
@@ -76,6 +84,10 @@ async def insert_product(db: Connection, new: NewProduct) -> Json[ProductColumns
             state=new.state,
         )
     )
+
+
+async def update_product(db: Connection, product_id: UUID, etag: str, changes: ChangedProduct) -> Change:
+    return await change_row(db, "products", PRODUCT_COLUMNS, product_id, etag, assignments(changes, _CHANGES))
 
 
 async def list_teams_of(db: Connection, product_id: UUID) -> Json[list[TeamColumns]]:

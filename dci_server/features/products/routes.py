@@ -6,7 +6,9 @@ from uuid import UUID
 from dci_server.features.audits.actions import audit
 from dci_server.features.products import access, queries
 from dci_server.features.products.model import (
+    ArchivedProductsAnswer,
     Attached,
+    ChangedProduct,
     NewProduct,
     ProductAnswer,
     ProductColumnsAnswer,
@@ -15,9 +17,10 @@ from dci_server.features.products.model import (
     TeamToAttach,
 )
 from dci_server.foundation.database.connection import Record, refusing_duplicates
-from dci_server.foundation.errors import NotFound
-from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, encode, get, page, post
+from dci_server.foundation.errors import Conflict, NotFound
+from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, encode, get, page, post, put
 from dci_server.foundation.names import require_plain_name
+from dci_server.foundation.purges import purge_routes
 
 
 async def list_products(call: Call) -> Response:
@@ -45,6 +48,27 @@ async def create_product(call: Call) -> Response:
     with refusing_duplicates():
         product = await queries.insert_product(call.db, new)
     return answer("product", product, status=201, etag=True)
+
+
+async def change_product(call: Call) -> Response:
+    """Changes what the body names; the rest of a product that is sent back is ignored."""
+    access.CHANGE.require(call.caller)
+    etag = call.etag()
+    changes = call.body(ChangedProduct, closed=False)
+    require_plain_name("name", changes.name)
+    require_plain_name("label", changes.label)
+    with refusing_duplicates("update"):
+        change = await queries.update_product(call.db, call.id("product_id"), etag, changes)
+    return answer("product", change.require("product"), etag=True)
+
+
+async def delete_product(call: Call) -> Response:
+    """Archives the product; its topics stay, for privileged readers."""
+    etag = call.etag()
+    access.CHANGE.require(call.caller)
+    change = await queries.update_product(call.db, call.id("product_id"), etag, ChangedProduct(state="archived"))
+    change.require("product", stale=Conflict("delete failed, check etag"))
+    return NO_CONTENT
 
 
 async def list_teams(call: Call) -> Response:
@@ -88,6 +112,9 @@ routes = [
     get("/products", list_products, ProductsAnswer, who=access.LIST, listing=queries.COLUMNS),
     post("/products", create_product, NewProduct, ProductColumnsAnswer, who=access.CREATE),
     get("/products/{product_id:uuid}", get_product, ProductAnswer, who=access.READ),
+    put("/products/{product_id:uuid}", change_product, ChangedProduct, ProductColumnsAnswer, who=access.CHANGE),
+    delete("/products/{product_id:uuid}", delete_product, who=access.CHANGE),
+    *purge_routes("products", queries.PRODUCT_COLUMNS, ArchivedProductsAnswer),
     get("/products/{product_id:uuid}/teams", list_teams, TeamsOfProductAnswer, who=access.ATTACH),
     post("/products/{product_id:uuid}/teams", attach_team, TeamToAttach, Attached, who=access.ATTACH),
     delete("/products/{product_id:uuid}/teams/{team_id:uuid}", detach_team, who=access.ATTACH, needs_etag=False),
