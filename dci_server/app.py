@@ -38,7 +38,7 @@ _FEATURES = (identity, jobstates, files, jobs, topics, components, test_results,
 
 
 def all_routes() -> list[Route]:
-    """Every URL of the server; the hot ones first, because the router walks the list."""
+    """Every URL of the server."""
     served = [route for feature in _FEATURES for route in feature.routes]
     return [*served, *health.routes, *documentation.routes(lambda: openapi_document())]
 

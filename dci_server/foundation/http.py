@@ -14,9 +14,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 import structlog
-from starlette.convertors import Convertor, register_url_convertor
-from starlette.routing import Route as StarletteRoute
-from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
 from dci_server.foundation.auth.authenticator import Authentication, Authenticator, Request
@@ -36,6 +33,7 @@ from dci_server.foundation.errors import (
 from dci_server.foundation.listing.columns import Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 from dci_server.foundation.metrics import Metrics
+from dci_server.foundation.routing import Paths
 from dci_server.foundation.storage import Store
 from dci_server.foundation.validation import read_body
 
@@ -215,20 +213,6 @@ NO_CONTENT = Response(204)
 # --- the application ---
 
 
-class _LiberalUuid(Convertor[UUID]):
-    """Any spelling a UUID parser takes; anything else makes the route unknown (conventions §1)."""
-
-    regex = r"(?:urn:uuid:)?\{?[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}\}?"
-
-    def convert(self, value: str) -> UUID:
-        return UUID(value)
-
-    def to_string(self, value: UUID) -> str:
-        return str(value)
-
-
-register_url_convertor("uuid", _LiberalUuid())
-
 _CORS = (
     (b"access-control-allow-origin", b"*"),
     (
@@ -254,12 +238,10 @@ class Application:
     def __init__(self, routes: Sequence[Route], lifespan: Callable[["Application"], Any]) -> None:
         self.routes = routes
         self.services: Services | None = None
-        self._router = Router(redirect_slashes=False, default=self._unknown)
         by_path: dict[str, dict[str, Route]] = {}
         for route in routes:
             by_path.setdefault(route.full_path, {})[route.method] = route
-        for path, methods in by_path.items():
-            self._router.routes.append(StarletteRoute(path, endpoint=_Endpoint(self, path, methods)))
+        self._paths = Paths({path: _Endpoint(self, path, methods) for path, methods in by_path.items()})
         self.lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -271,8 +253,14 @@ class Application:
         path = scope["path"]
         if len(path) > 1 and path.endswith("/") and not path.endswith("//"):
             # quirk: every route answers with and without one trailing slash; the signed path keeps it.
-            scope = {**scope, "path": path[:-1]}
-        await self._router(scope, receive, send)
+            path = path[:-1]
+        found = self._paths.find(path)
+        if found is None:
+            refusal = UnknownRoute("nothing is served at this address; see /docs for what is")
+            await _send(send, scope, _render(refusal, uuid4().hex))
+            return
+        endpoint, parameters = found
+        await endpoint.serve(parameters, scope, receive, send)
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -284,10 +272,6 @@ class Application:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        refusal = UnknownRoute("nothing is served at this address; see /docs for what is")
-        await _send(send, scope, _render(refusal, uuid4().hex))
 
 
 class _Endpoint:
@@ -301,22 +285,23 @@ class _Endpoint:
             self.methods.setdefault("HEAD", methods["GET"])
         self.allow = ", ".join(sorted({*self.methods, "OPTIONS"})).encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, parameters: Mapping[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
         services = self.application.services
         assert services is not None
         started = time.perf_counter()
-        request_id = uuid4().hex
         sender = _Sender(send, scope)
         try:
-            response = await self._respond(services, scope, receive)
+            response = await self._respond(services, parameters, scope, receive)
             await sender.send(response)
         except ClientDisconnected:
             return
         except Exception as error:  # the one place where what nobody foresaw becomes an answer
-            await sender.send(_render(error, request_id))
+            await sender.send(_render(error, uuid4().hex))
         services.metrics.observe(scope["method"], self.path, sender.status, time.perf_counter() - started)
 
-    async def _respond(self, services: Services, scope: Scope, receive: Receive) -> Response:
+    async def _respond(
+        self, services: Services, parameters: Mapping[str, Any], scope: Scope, receive: Receive
+    ) -> Response:
         method: str = scope["method"]
         if method == "OPTIONS":
             return Response(200, headers=((b"allow", self.allow), *_PREFLIGHT), media_type=b"text/html; charset=utf-8")
@@ -329,7 +314,7 @@ class _Endpoint:
         authentication = await services.authenticator.begin(
             Request(method, scope["raw_path"], scope["query_string"], headers)
         )
-        call = Call(services, authentication, method, scope["path_params"], headers, receive=receive)
+        call = Call(services, authentication, method, parameters, headers, receive=receive)
         if not route.streams:
             call.raw_body = await _read_whole(receive, headers)
             authentication.finish(hashlib.sha256(call.raw_body).hexdigest())
@@ -361,19 +346,22 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
 
 async def _read_whole(receive: Receive, headers: Mapping[str, str]) -> bytes:
     announced = headers.get("content-length")
-    if announced is None and "transfer-encoding" not in headers:
+    if announced == "0" or (announced is None and "transfer-encoding" not in headers):
         return b""
-    too_large = TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes; send big content as a file (POST /files)")
     if announced is not None and int(announced) > MAX_JSON_BYTES:
-        raise too_large
+        raise _too_large()
     parts: list[bytes] = []
     size = 0
     async for chunk in _chunks(receive):
         size += len(chunk)
         if size > MAX_JSON_BYTES:
-            raise too_large
+            raise _too_large()
         parts.append(chunk)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the body is larger than {MAX_JSON_BYTES} bytes; send big content as a file (POST /files)")
 
 
 def _is_json(content_type: str) -> bool:
