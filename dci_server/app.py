@@ -22,6 +22,7 @@ from dci_server.features.teams import routes as teams
 from dci_server.features.test_results import routes as test_results
 from dci_server.features.test_results.actions import JunitReader
 from dci_server.features.topics import routes as topics
+from dci_server.features.users import routes as users
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
@@ -34,7 +35,20 @@ from dci_server.foundation.storage.removal import ObjectRemover
 from dci_server.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
-_FEATURES = (identity, jobstates, files, jobs, topics, components, test_results, teams, products, remotecis, audits)
+_FEATURES = (
+    identity,
+    jobstates,
+    files,
+    jobs,
+    topics,
+    components,
+    test_results,
+    teams,
+    users,
+    products,
+    remotecis,
+    audits,
+)
 
 
 def all_routes() -> list[Route]:

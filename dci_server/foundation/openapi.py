@@ -199,5 +199,13 @@ def _possible_refusals(route: RouteDescription) -> list[int]:
     writes = route.method != "GET"
     names_others = "{" in route.path or route.body is not None
     # 412 and 413 everywhere: a client's team may be inactive, and any body may be too long.
-    possible = {400: True, 401: True, 404: names_others or route.raw_body, 409: writes, 412: True, 413: True, 503: True}
+    possible = {
+        400: True,
+        401: True,
+        404: names_others or route.raw_body or route.hides,
+        409: writes,
+        412: True,
+        413: True,
+        503: True,
+    }
     return [status for status, can_happen in possible.items() if can_happen and status not in route.answers]

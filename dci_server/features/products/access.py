@@ -2,10 +2,11 @@
 """Who may see and change products, and attach teams to them."""
 
 from dci_server.foundation.auth.identity import Identity
-from dci_server.foundation.auth.rules import EPMS, SEES_OWN, SUPER_ADMINS, Rule
+from dci_server.foundation.auth.rules import EPMS, MEMBERS, SEES_OWN, SUPER_ADMINS, Rule
 from dci_server.foundation.database.sql import Condition, all_of
 
 LIST = SEES_OWN
+LIST_OF_TEAM = MEMBERS
 READ = Rule(
     "callers to one of whose teams the product is attached; read-only, EPM, super admins",
     lambda caller, own: caller.reads_everything or own,

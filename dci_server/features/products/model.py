@@ -78,7 +78,7 @@ class ProductsAnswer(Struct):
     meta: Count = msgspec.field(name="_meta")
 
 
-class ArchivedProductsAnswer(Struct):
+class ProductsColumnsAnswer(Struct):
     products: list[ProductColumns]
     meta: Count = msgspec.field(name="_meta")
 

@@ -13,6 +13,7 @@ from dci_server.foundation.database.connection import (
     Json,
     Record,
     by_id,
+    fetch_json,
     fetch_one,
     fetch_page,
     fetch_row,
@@ -104,6 +105,23 @@ async def list_teams_of(db: Connection, product_id: UUID) -> Json[list[TeamColum
                   order by teams.created_at, teams.id) as t""",
             product_id=product_id,
         )
+    )
+
+
+async def list_products_of_team(db: Connection, team_id: UUID) -> Json[list[ProductColumns]] | None:
+    """None when there is no such team."""
+    return await fetch_json(
+        db,
+        list[ProductColumns],
+        """select json_build_object('products', products,
+                                    '_meta', json_build_object('count', json_array_length(products)))
+           from (select (select coalesce(json_agg(row_to_json(p)), '[]'::json) from (select """
+        + PRODUCT_COLUMNS
+        + """ from products join products_teams on products_teams.product_id = products.id
+                where products_teams.team_id = teams.id and products.state <> 'archived'
+                order by products.created_at, products.id) as p) as products
+            from teams where teams.id = %(team_id)s::uuid and teams.state <> 'archived') as found""",
+        team_id=team_id,
     )
 
 

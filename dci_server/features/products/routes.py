@@ -6,13 +6,13 @@ from uuid import UUID
 from dci_server.features.audits.actions import audit
 from dci_server.features.products import access, queries
 from dci_server.features.products.model import (
-    ArchivedProductsAnswer,
     Attached,
     ChangedProduct,
     NewProduct,
     ProductAnswer,
     ProductColumnsAnswer,
     ProductsAnswer,
+    ProductsColumnsAnswer,
     TeamsOfProductAnswer,
     TeamToAttach,
 )
@@ -71,6 +71,15 @@ async def delete_product(call: Call) -> Response:
     return NO_CONTENT
 
 
+async def list_products_of_team(call: Call) -> Response:
+    """The products a team may see."""
+    access.LIST_OF_TEAM.require_for_team(call.caller, call.id("team_id"))
+    products = await queries.list_products_of_team(call.db, call.id("team_id"))
+    if products is None:
+        raise NotFound("team")
+    return page(products)
+
+
 async def list_teams(call: Call) -> Response:
     """The teams that may see the product."""
     access.ATTACH.require(call.caller)
@@ -114,7 +123,8 @@ routes = [
     get("/products/{product_id:uuid}", get_product, ProductAnswer, who=access.READ),
     put("/products/{product_id:uuid}", change_product, ChangedProduct, ProductColumnsAnswer, who=access.CHANGE),
     delete("/products/{product_id:uuid}", delete_product, who=access.CHANGE),
-    *purge_routes("products", queries.PRODUCT_COLUMNS, ArchivedProductsAnswer),
+    *purge_routes("products", queries.PRODUCT_COLUMNS, ProductsColumnsAnswer),
+    get("/teams/{team_id:uuid}/products", list_products_of_team, ProductsColumnsAnswer, who=access.LIST_OF_TEAM),
     get("/products/{product_id:uuid}/teams", list_teams, TeamsOfProductAnswer, who=access.ATTACH),
     post("/products/{product_id:uuid}/teams", attach_team, TeamToAttach, Attached, who=access.ATTACH),
     delete("/products/{product_id:uuid}/teams/{team_id:uuid}", detach_team, who=access.ATTACH, needs_etag=False),

@@ -2,10 +2,11 @@
 """Who may see and change remotecis."""
 
 from dci_server.foundation.auth.identity import Identity
-from dci_server.foundation.auth.rules import READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM
+from dci_server.foundation.auth.rules import MEMBERS, READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM
 from dci_server.foundation.database.sql import Condition, all_of
 
 LIST = SEES_OWN
+LIST_OF_TEAM = MEMBERS
 READ = READERS_OF_TEAM
 CREATE = WORKERS_OF_TEAM
 

@@ -5,7 +5,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from dci_server.features.remotecis.model import NewRemoteci, Remoteci, RemoteciWithSecret
-from dci_server.features.teams.queries import STATES, TEAM_COLUMNS
+from dci_server.features.teams.queries import REMOTECI_COLUMNS, STATES, TEAM_COLUMNS
 from dci_server.foundation.database.connection import (
     Connection,
     Json,
@@ -31,10 +31,6 @@ COLUMNS: Columns = {
     "updated_at": Column("remotecis.updated_at", "timestamp"),
 }
 
-REMOTECI_COLUMNS: LiteralString = (
-    "remotecis.id, remotecis.created_at, remotecis.updated_at, remotecis.etag, remotecis.name, remotecis.team_id, "
-    "remotecis.data, remotecis.public, remotecis.state"
-)
 REMOTECI: LiteralString = (
     "select "
     + REMOTECI_COLUMNS
@@ -55,6 +51,14 @@ REMOTECI: LiteralString = (
 
 async def list_remotecis(db: Connection, visible: Condition, listing: Listing) -> Json[list[Remoteci]]:
     return await fetch_page(db, Remoteci, "remotecis", REMOTECI, "remotecis", visible, listing)
+
+
+async def team_exists(db: Connection, team_id: UUID) -> bool:
+    return await fetch_value(
+        db,
+        "select exists (select from teams where id = %(team_id)s::uuid and state <> 'archived')",
+        team_id=team_id,
+    )
 
 
 async def find_remoteci(db: Connection, remoteci_id: UUID, *conditions: Condition) -> Json[Remoteci] | None:

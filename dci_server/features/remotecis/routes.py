@@ -12,6 +12,7 @@ from dci_server.features.remotecis.model import (
 )
 from dci_server.foundation.auth.secret_box import new_secret
 from dci_server.foundation.database.connection import refusing_duplicates
+from dci_server.foundation.database.sql import Condition, all_of
 from dci_server.foundation.errors import NotAuthorized, NotFound
 from dci_server.foundation.http import Call, Response, answer, get, page, post
 from dci_server.foundation.names import require_plain_name
@@ -21,6 +22,16 @@ async def list_remotecis(call: Call) -> Response:
     """The laboratories of the caller's teams; never their secrets."""
     visible = access.visible_to(call.caller)
     return page(await queries.list_remotecis(call.db, visible, call.listing(queries.COLUMNS)))
+
+
+async def list_remotecis_of_team(call: Call) -> Response:
+    """The laboratories of one team."""
+    team_id = call.id("team_id")
+    access.LIST_OF_TEAM.require_for_team(call.caller, team_id)
+    if not await queries.team_exists(call.db, team_id):
+        raise NotFound("team")
+    of_team = all_of(access.NOT_ARCHIVED, Condition("remotecis.team_id = %(team_id)s::uuid", {"team_id": team_id}))
+    return page(await queries.list_remotecis(call.db, of_team, call.listing(queries.COLUMNS)))
 
 
 async def get_remoteci(call: Call) -> Response:
@@ -48,6 +59,13 @@ async def create_remoteci(call: Call) -> Response:
 
 
 routes = [
+    get(
+        "/teams/{team_id:uuid}/remotecis",
+        list_remotecis_of_team,
+        RemotecisAnswer,
+        who=access.LIST_OF_TEAM,
+        listing=queries.COLUMNS,
+    ),
     get("/remotecis", list_remotecis, RemotecisAnswer, who=access.LIST, listing=queries.COLUMNS),
     post("/remotecis", create_remoteci, NewRemoteci, RemoteciWithSecretAnswer, who=access.CREATE),
     get("/remotecis/{remoteci_id:uuid}", get_remoteci, RemoteciAnswer, who=access.READ),

@@ -4,9 +4,9 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from dci_server.foundation.shapes import Count, State
+from dci_server.foundation.shapes import Count, Id, State
 
 
 class TeamColumns(Struct, frozen=True, kw_only=True):
@@ -33,6 +33,7 @@ class RemoteciOfTeam(Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
     public: bool
     state: State
+    last_auth_at: str | None
 
 
 class Team(TeamColumns, frozen=True, kw_only=True):
@@ -47,6 +48,22 @@ class NewTeam(Struct, frozen=True, kw_only=True):
     has_pre_release_access: bool = False
 
 
+class ChangedTeam(Struct, frozen=True, kw_only=True):
+    """What PUT may change; the rest of a team that is sent back is ignored."""
+
+    name: str | UnsetType = UNSET
+    country: str | UnsetType | None = UNSET
+    state: State | UnsetType = UNSET
+    external: bool | UnsetType = UNSET
+    has_pre_release_access: bool | UnsetType = UNSET
+
+
+class OtherTeams(Struct, frozen=True, kw_only=True):
+    """The teams whose components the team may read, or no longer."""
+
+    teams_ids: list[Id] = []
+
+
 class TeamAnswer(Struct):
     team: Team
 
@@ -57,4 +74,9 @@ class TeamColumnsAnswer(Struct):
 
 class TeamsAnswer(Struct):
     teams: list[Team]
+    meta: Count = msgspec.field(name="_meta")
+
+
+class TeamsColumnsAnswer(Struct):
+    teams: list[TeamColumns]
     meta: Count = msgspec.field(name="_meta")

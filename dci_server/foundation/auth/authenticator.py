@@ -188,6 +188,13 @@ class Authenticator:
                 await self._listener
         self._verdicts.close()
 
+    async def is_password(self, stored_hash: str, password: str, caller: Identity) -> bool:
+        """Whether this is the password of a caller who was authenticated already, perhaps by other means."""
+        return await self._verdicts.verify(stored_hash, password, subject=caller.name or "")
+
+    async def hash_password(self, password: str) -> str:
+        return await self._verdicts.hash(password)
+
     def forget(self) -> None:
         """Nothing remembered before this moment is believed after it."""
         self._generation += 1

@@ -76,6 +76,10 @@ class PasswordVerdicts:
         # Shielded, because others may be waiting for the same verdict.
         return await asyncio.shield(running)
 
+    async def hash(self, password: str) -> str:
+        """`hash_password` off the event loop, with as few at once as verdicts. Raises ApiError for an unusable one."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, hash_password, password)
+
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
