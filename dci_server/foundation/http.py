@@ -405,7 +405,7 @@ def _translate(error: Exception, request_id: str) -> ApiError:
     if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
         log.error("database or network failed", request_id=request_id, kind=type(error).__name__)
         return Unavailable("the database does not answer; try again in a moment")
-    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(("57", "53", "08")):
+    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(("57", "53", "40", "08")):
         log.error("database unavailable", request_id=request_id, kind=type(error).__name__)
         return Unavailable("the database is not available; try again in a moment")
     log.exception("unforeseen error", request_id=request_id, exc_info=error)

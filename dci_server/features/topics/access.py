@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may use and change a topic (permissions.md §2.2)."""
 
+from dataclasses import replace
+
 from dci_server.foundation.auth.identity import Identity
-from dci_server.foundation.auth.rules import EPMS_AND_FEEDERS, SEES_OWN, Rule
-from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
+from dci_server.foundation.auth.rules import EPMS, EPMS_AND_FEEDERS, EVERYBODY, SEES_OWN, Rule
+from dci_server.foundation.database.sql import EVERYTHING, NOTHING, Condition, all_of
 
 LIST = SEES_OWN
 USE = Rule(
@@ -12,6 +14,12 @@ USE = Rule(
     lambda caller, own: caller.reads_everything or caller.kind == "feeder" or own,
 )
 CREATE = EPMS_AND_FEEDERS
+CHANGE = EPMS_AND_FEEDERS
+DELETE = EPMS
+SUBSCRIBE = Rule("users who may use the topic", lambda caller, own: caller.kind == "user" and USE.allows(caller, own))
+UNSUBSCRIBE = EVERYBODY
+LIST_SUBSCRIBERS = EPMS
+LIST_SUBSCRIPTIONS = SEES_OWN
 
 NOT_ARCHIVED = Condition("topics.state <> 'archived'")
 
@@ -21,6 +29,12 @@ def usable_by(caller: Identity) -> Condition:
     if caller.reads_everything or caller.kind == "feeder":
         return EVERYTHING
     return _of_own_products(caller)
+
+
+def workable_for(caller: Identity) -> Condition:
+    """Usable, and not by membership of Red Hat alone, which is for reading (decision 9)."""
+    teams = tuple(team for team in caller.teams if caller.works_for(team.id))
+    return usable_by(replace(caller, teams=teams)) if teams else NOTHING
 
 
 def visible_to(caller: Identity) -> Condition:

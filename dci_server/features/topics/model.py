@@ -4,11 +4,10 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from dci_server.features.products.model import ProductColumns, TopicOfProduct
 from dci_server.features.teams.model import Count
-from dci_server.foundation.errors import ApiError
 from dci_server.foundation.shapes import Id, JsonObject, State, empty_object
 
 TopicColumns = TopicOfProduct
@@ -23,11 +22,29 @@ class NewTopic(Struct, frozen=True, kw_only=True):
     name: str
     product_id: Id
     next_topic_id: Id | None = None
-    component_types: list[Any] = msgspec.field(default_factory=list[Any])
+    component_types: list[str] = msgspec.field(default_factory=list[str])
     component_types_optional: list[Any] = msgspec.field(default_factory=list[Any])
     export_control: bool = False
     data: JsonObject = msgspec.field(default_factory=empty_object)
     state: State = "active"
+
+
+class ChangedTopic(Struct, frozen=True, kw_only=True):
+    """PUT /topics/<id>: a client may send back the whole topic; only these change."""
+
+    name: str | UnsetType = UNSET
+    product_id: Id | UnsetType = UNSET
+    next_topic_id: Id | UnsetType | None = UNSET
+    component_types: list[str] | UnsetType = UNSET
+    component_types_optional: list[Any] | UnsetType = UNSET
+    export_control: bool | UnsetType = UNSET
+    data: JsonObject | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+
+
+class Subscribed(Struct, frozen=True):
+    topic_id: str
+    user_id: str
 
 
 class TopicAnswer(Struct):
@@ -43,11 +60,6 @@ class TopicsAnswer(Struct):
     meta: Count = msgspec.field(name="_meta")
 
 
-def lower_types(given: list[Any]) -> list[str]:
-    """Types are compared in lower case."""
-    types: list[str] = []
-    for kind in given:
-        if not isinstance(kind, str):
-            raise ApiError(f"component_types are texts; {kind!r} is not")
-        types.append(kind.lower())
-    return types
+class TopicsColumnsAnswer(Struct):
+    topics: list[TopicOfProduct]
+    meta: Count = msgspec.field(name="_meta")

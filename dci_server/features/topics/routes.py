@@ -2,11 +2,20 @@
 """The URLs of topics."""
 
 from dci_server.features.topics import access, actions, queries
-from dci_server.features.topics.model import NewTopic, TopicAnswer, TopicColumnsAnswer, TopicsAnswer
+from dci_server.features.topics.model import (
+    ChangedTopic,
+    NewTopic,
+    Subscribed,
+    TopicAnswer,
+    TopicColumnsAnswer,
+    TopicsAnswer,
+    TopicsColumnsAnswer,
+)
 from dci_server.foundation.database.connection import refusing_duplicates
-from dci_server.foundation.errors import NotFound
-from dci_server.foundation.http import Call, Response, answer, get, page, post
+from dci_server.foundation.errors import ApiError, Conflict, NotFound
+from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, page, post, put
 from dci_server.foundation.names import require_plain_name
+from dci_server.foundation.purges import purge_routes
 
 
 async def list_topics(call: Call) -> Response:
@@ -33,8 +42,63 @@ async def create_topic(call: Call) -> Response:
     return answer("topic", topic, status=201, etag=True)
 
 
+async def change_topic(call: Call) -> Response:
+    """Changes what the body names; the rest of a topic that is sent back is ignored."""
+    access.CHANGE.require(call.caller)
+    topic_id, etag = call.id("topic_id"), call.etag()
+    try:
+        changes = call.body(ChangedTopic, closed=False)
+        require_plain_name("name", changes.name)
+    except ApiError:
+        await actions.require_current(call.db, topic_id, etag)
+        raise
+    if changes.state == "archived":
+        access.DELETE.require(call.caller)
+    return answer("topic", await actions.change_topic(call.db, topic_id, etag, changes), etag=True)
+
+
+async def delete_topic(call: Call) -> Response:
+    """Archives the topic and its components."""
+    access.DELETE.require(call.caller)
+    await actions.change_topic(call.db, call.id("topic_id"), call.etag(), ChangedTopic(state="archived"))
+    return NO_CONTENT
+
+
+async def subscribe(call: Call) -> Response:
+    """From now on the caller is told by mail of new components of the topic."""
+    topic_id, caller = call.id("topic_id"), call.caller
+    await actions.require_usable(call.db, caller, topic_id)
+    if caller.kind != "user":
+        raise Conflict(_NOT_TWICE, {"error": {"user_id": "only users can subscribe"}})
+    with refusing_duplicates():
+        subscribed = await queries.insert_subscription(call.db, topic_id, caller.id)
+    return Response(201, subscribed.raw)
+
+
+async def unsubscribe(call: Call) -> Response:
+    """Ends the caller's subscription; 204 too when there was none (decision 50)."""
+    if not await queries.delete_subscription(call.db, call.id("topic_id"), call.caller.id):
+        raise NotFound("topic")
+    return NO_CONTENT
+
+
+async def list_subscriptions(call: Call) -> Response:
+    """The topics that the caller is subscribed to."""
+    usable = access.usable_by(call.caller)
+    return page(await queries.list_subscriptions(call.db, call.caller.id, usable))
+
+
+# quirk: a remoteci or feeder that may use the topic is told the same: it is no user who could be subscribed.
+_NOT_TWICE = "We are unable to create this resource. A similar resource already exists."
+
 routes = [
     get("/topics", list_topics, TopicsAnswer, who=access.LIST, listing=queries.COLUMNS),
     post("/topics", create_topic, NewTopic, TopicColumnsAnswer, who=access.CREATE),
     get("/topics/{topic_id:uuid}", get_topic, TopicAnswer, who=access.USE),
+    put("/topics/{topic_id:uuid}", change_topic, ChangedTopic, TopicColumnsAnswer, who=access.CHANGE),
+    delete("/topics/{topic_id:uuid}", delete_topic, who=access.DELETE),
+    *purge_routes("topics", queries.TOPIC_COLUMNS, TopicsColumnsAnswer),
+    get("/topics/notifications", list_subscriptions, TopicsColumnsAnswer, who=access.LIST_SUBSCRIPTIONS),
+    post("/topics/{topic_id:uuid}/notifications", subscribe, None, Subscribed, who=access.SUBSCRIBE),
+    delete("/topics/{topic_id:uuid}/notifications", unsubscribe, who=access.UNSUBSCRIBE, needs_etag=False),
 ]

@@ -175,6 +175,7 @@ def refusing_duplicates(verb: LiteralString = "create") -> Generator[None]:
 
 _DUPLICATES = {
     "products_label_key": "label",
+    "users_topics_pkey": "topic_id",
     "users_email_key": "email",
     "users_sso_username_key": "sso_username",
     "users_sso_sub_key": "sso_sub",
