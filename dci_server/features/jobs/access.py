@@ -7,7 +7,7 @@ from dci_server.features.jobs import queries
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.auth.rules import READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM, Rule
 from dci_server.foundation.database.connection import Connection
-from dci_server.foundation.database.sql import Condition, all_of
+from dci_server.foundation.database.sql import Condition, all_of, is_one_of
 from dci_server.foundation.errors import NotFound
 
 LIST = SEES_OWN
@@ -27,9 +27,7 @@ def visible_to(caller: Identity) -> Condition:
     """Jobs of the caller's teams; privileged readers see all (jobs.md §7.1)."""
     if caller.reads_everything:
         return NOT_ARCHIVED
-    return all_of(
-        NOT_ARCHIVED, Condition("jobs.team_id = any(%(team_ids)s::uuid[])", {"team_ids": list(caller.team_ids)})
-    )
+    return all_of(NOT_ARCHIVED, is_one_of("jobs.team_id", "team_ids", caller.team_ids))
 
 
 def changeable_by(caller: Identity) -> Condition:

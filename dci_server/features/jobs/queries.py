@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of jobs."""
 
+from dataclasses import replace
 from typing import LiteralString
 from uuid import UUID
 
@@ -20,9 +21,9 @@ from dci_server.foundation.database.connection import (
     fetch_page,
     fetch_row,
 )
-from dci_server.foundation.database.sql import Condition, all_of
+from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
 from dci_server.foundation.listing.columns import Column, Columns
-from dci_server.foundation.listing.parameters import Listing
+from dci_server.foundation.listing.parameters import Listing, read_listing
 
 STATUSES = ("new", "pre-run", "running", "post-run", "success", "failure", "killed", "error")
 STATES = ("active", "inactive", "archived")
@@ -117,14 +118,28 @@ JOB: LiteralString = (
 """
 )
 
-# Nothing but visibility narrows the list: the running totals answer instead of a walk over the table.
-_TOTAL_OF_ALL: LiteralString = "select coalesce(sum(total), 0)::bigint from jobs_totals"
-_TOTAL_OF_TEAMS: LiteralString = _TOTAL_OF_ALL + " where team_id = any(%(team_ids)s::uuid[])"
+# Nothing but visibility, or the state that clients always ask for, narrows the list: the running totals answer instead of
+# a walk over the table.
+_TOTAL: LiteralString = "select coalesce(sum(total), 0)::bigint from jobs_totals where "
+_IS_ACTIVE: LiteralString = "jobs.state = 'active'"
 
 
 async def list_jobs(db: Connection, visible: Condition, listing: Listing) -> Json[list[JobInList]]:
-    total = _TOTAL_OF_TEAMS if "team_ids" in visible.params else _TOTAL_OF_ALL
+    of_teams: LiteralString = "team_id = any(%(team_ids)s::uuid[])" if "team_ids" in visible.params else "true"
+    of_state: LiteralString = "true"
+    if _asks_for_active(listing):
+        visible, listing = all_of(visible, Condition(_IS_ACTIVE)), replace(listing, condition=EVERYTHING)
+        of_state = "state = 'active'"
+    total: LiteralString = _TOTAL + of_teams + " and " + of_state
     return await fetch_page(db, JobInList, "jobs", JOB_IN_LIST, "jobs", visible, listing, total=total)
+
+
+def _asks_for_active(listing: Listing) -> bool:
+    """Whether `state:active` is all that narrows it, in either language."""
+    return listing.condition.sql == _STATE_IS and list(listing.condition.params.values()) == ["active"]
+
+
+_STATE_IS = read_listing([("where", "state:active")], COLUMNS).condition.sql
 
 
 async def find_job(db: Connection, job_id: UUID, visible: Condition) -> Json[Job] | None:

@@ -7,7 +7,7 @@ PostgreSQL built; its bytes go to the client untouched, typed by the struct that
 
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Generic, LiteralString, TypeAlias, TypeVar
+from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -136,17 +136,45 @@ async def fetch_page(
     """
     where = all_of(visible, listing.condition)
     table = source.split()[0]
+    window, bounds = _window(where, listing)
     counted: LiteralString = "select count(*) from " + source + " where " + where.sql
     if total is not None and not listing.is_filtered:
-        counted = total
+        count: LiteralString = "(" + total + ")"
+    else:
+        # A page that is not full is the last one, and says how many rows there are without another walk.
+        count = (
+            "case when page.rows < %(page_limit)s::bigint and (page.rows > 0 or %(page_offset)s::bigint = 0)"
+            " then %(page_offset)s::bigint + page.rows else (" + counted + ") end"
+        )
+        bounds = _bounds(listing)
     sql = (
-        "select json_build_object('" + plural + "', coalesce((select json_agg(row_to_json(item)) from ("
-        + select + " from (select " + table + ".* from " + source + " where " + where.sql
-        + " order by " + listing.order_by + " limit %(page_limit)s offset %(page_offset)s) as " + table
-        + ") as item), '[]'::json), '_meta', json_build_object('count', (" + counted + ")))"
+        "select json_build_object('" + plural + "', coalesce(page.items, '[]'::json), '_meta', "
+        "json_build_object('count', " + count + ")) from (select json_agg(row_to_json(item)) as items, "
+        "count(*) as rows from (" + select + " from (select " + table + ".* from " + source + " where " + where.sql
+        + " order by " + listing.order_by + window + ") as " + table + ") as item) as page"
     )  # fmt: skip
-    bound = {**(params or {}), **where.params, "page_limit": listing.limit, "page_offset": listing.offset}
-    return Json(await fetch_value(db, sql, **bound))
+    return Json(await fetch_value(db, sql, **{**(params or {}), **where.params, **bounds}))
+
+
+# A page size that PostgreSQL knows lets it keep its plan; every other text is one more statement to remember.
+_USUAL_SIZES: Mapping[int, LiteralString] = {1: "1", 10: "10", 20: "20", 50: "50", 100: "100", 200: "200"}
+
+
+def _window(where: Condition, listing: Listing) -> tuple[LiteralString, dict[str, object]]:
+    """`limit … offset …`: in the text for the first page of what has no filter, as parameters otherwise.
+
+    With parameters PostgreSQL plans each time, for the values at hand. A filter needs that, and so do several teams: rows
+    of a busy one are found by walking back in time, rows of an idle one are not. See decision 0015.
+    """
+    size = _USUAL_SIZES.get(listing.limit)
+    has_lists = any(isinstance(value, list) and len(cast("list[object]", value)) > 1 for value in where.params.values())
+    if size is None or listing.offset or listing.is_filtered or has_lists:
+        return " limit %(page_limit)s::bigint offset %(page_offset)s::bigint", _bounds(listing)
+    return " limit " + size, {}
+
+
+def _bounds(listing: Listing) -> dict[str, object]:
+    return {"page_limit": listing.limit, "page_offset": listing.offset}
 
 
 def read_json(raw: bytes, shape: type[T]) -> T:

@@ -2,10 +2,11 @@
 """SQL with named parameters: `%(name)s` in the text, values beside it, never inside it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import LiteralString
+from uuid import UUID
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -45,6 +46,13 @@ def any_of(*conditions: Condition) -> Condition:
                 raise ValueError(f"two values for the SQL parameter {name}")
         sql = condition.sql if sql == "false" else sql + " or " + condition.sql
     return Condition("(" + sql + ")", params)
+
+
+def is_one_of(column: LiteralString, name: LiteralString, ids: Sequence[UUID]) -> Condition:
+    """A single id is compared for equality: then an index on the column also gives the rows that follow in order."""
+    given: LiteralString = "%(" + name + ")s::uuid[]"
+    sql: LiteralString = column + " = (" + given + ")[1]" if len(ids) == 1 else column + " = any(" + given + ")"
+    return Condition(sql, {name: list(ids)})
 
 
 @lru_cache(maxsize=4096)
