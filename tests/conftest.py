@@ -5,7 +5,8 @@ Alice and `blue_lab` belong to team Blue, Bob and `red_lab` to Red; `admin`, `ep
 those roles; `nobody` is a user of no team. Blue and Red have the product RHEL.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ EVERYBODY = (*_USERS, *_LABS)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption(
+        "--rewrite-matrix", action="store_true", help="write tests/permissions/matrix.txt anew, for review"
+    )
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
@@ -155,12 +159,19 @@ async def _add_cast(world: World) -> None:
     )  # fmt: skip
 
 
-@pytest.fixture
-async def database_url(postgres: EmbeddedPostgres, template: World) -> AsyncIterator[str]:
+@asynccontextmanager
+async def cloned(postgres: EmbeddedPostgres) -> AsyncGenerator[str]:
+    """The address of a database with the cast in it, which is gone afterwards."""
     name = f"test_{uuid4().hex}"
     await _run(postgres.url, f"create database {name} template {_TEMPLATE} strategy file_copy")
     yield _database(postgres.url, name)
     await _run(postgres.url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def database_url(postgres: EmbeddedPostgres, template: World) -> AsyncIterator[str]:
+    async with cloned(postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -170,16 +181,22 @@ async def world(database_url: str, template: World) -> AsyncIterator[World]:
     await connection.close()
 
 
-@pytest.fixture
-async def app(
-    database_url: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Application]:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("DCI_STORE_URL", str(tmp_path / "files"))
-    monkeypatch.setenv("DCI_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("DCI_SECRETS_KEY", key)
-    application = server.create_app()
+@asynccontextmanager
+async def started(database_url: str, key: str, directory: Path) -> AsyncGenerator[Application]:
+    """The application as a worker process runs it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATABASE_URL", database_url)
+        environment.setenv("DCI_STORE_URL", str(directory / "files"))
+        environment.setenv("DCI_DATA_DIR", str(directory))
+        environment.setenv("DCI_SECRETS_KEY", key)
+        application = server.create_app()
     async with application.lifespan(application):
+        yield application
+
+
+@pytest.fixture
+async def app(database_url: str, key: str, tmp_path: Path) -> AsyncIterator[Application]:
+    async with started(database_url, key, tmp_path) as application:
         yield application
 
 

@@ -16,8 +16,8 @@ READ = Rule(
     lambda caller, own: caller.reads_everything or own,
 )
 CREATE = Rule(
-    "global ones: super admins, EPM, feeders; a team's: its members, not by membership of Red Hat",
-    lambda caller, own: own or EPMS_AND_FEEDERS.allows(caller, own),
+    "global ones: feeders; a team's: its members; EPM, super admins; neither by membership of Red Hat",
+    lambda caller, own: caller.is_epm or own,
     writes=True,
 )
 

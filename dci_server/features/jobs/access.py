@@ -17,7 +17,11 @@ READ = Rule(
     hides=True,
 )
 READ_PARTS = READERS_OF_TEAM
-CREATE = Rule("remotecis", lambda caller, _own: caller.kind == "remoteci")
+CREATE = Rule(
+    "remotecis, on a topic, with components and after jobs that are open to their team; not those of Red Hat",
+    lambda caller, own: caller.kind == "remoteci" and own,
+    writes=True,
+)
 CHANGE = WORKERS_OF_TEAM
 
 NOT_ARCHIVED = Condition("jobs.state <> 'archived'")

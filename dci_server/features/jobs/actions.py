@@ -103,6 +103,8 @@ def _changed(facts: Record) -> Json[JobColumns]:
 def _require_remoteci(caller: Identity) -> None:
     if caller.kind != "remoteci":
         raise ApiError("Only remoteci can create job")
+    if caller.is_read_only:
+        raise NotAuthorized
 
 
 def _of_caller(caller: Identity, user_agent: str, client_version: str) -> dict[str, object]:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identity, users, teams, membership, audits, and what needs no identity."""
+
+from tests.permissions.scene import OWNERS, PASSWORD
+from tests.permissions.table import Target, absent, constant, of_team, row, user
+
+_SPECIAL = ("admin", "EPM", "Red Hat")
+_USERS = [
+    Target("alice", {"user_id": "user alice"}, user("alice")),
+    Target("nobody", {"user_id": "user nobody"}, user("nobody")),
+    Target("admin", {"user_id": "user admin"}, user("admin")),
+    Target("archived", {"user_id": "user archived user"}, gone=404),
+    absent("user_id"),
+]
+_OWN_PROFILE = constant({"current_password": PASSWORD, "fullname": "Somebody Else"})
+
+
+def _teams(*names: str) -> list[Target]:
+    return [
+        *(Target(name, {"team_id": name}, of_team(name)) for name in names),
+        Target("archived", {"team_id": "archived team"}, gone=404),
+        absent("team_id"),
+    ]
+
+
+def _members(user_name: str) -> list[Target]:
+    return [
+        *(Target(name, {"team_id": name, "user_id": user_name}, of_team(name)) for name in (*OWNERS, "EPM", "admin")),
+        Target("archived team", {"team_id": "archived team", "user_id": user_name}, gone=404),
+        Target("absent team", {"team_id": "absent", "user_id": user_name}, gone=404),
+        Target("Blue, archived user", {"team_id": "Blue", "user_id": "user archived user"}, of_team("Blue"), gone=404),
+        Target("Blue, absent user", {"team_id": "Blue", "user_id": "absent"}, of_team("Blue"), gone=404),
+    ]
+
+
+ACCOUNTS = [
+    row("GET /identity"),
+    row("PUT /identity", body=_OWN_PROFILE, etag=("users", "caller")),
+    row("GET /users"),
+    row("POST /users", body=constant({"email": "new@example.org"})),
+    row("GET /users/me"),
+    row("PUT /users/me", body=_OWN_PROFILE, etag=("users", "caller")),
+    row("GET /users/{user_id}", _USERS),
+    row("PUT /users/{user_id}", _USERS, body=constant({"fullname": "Somebody Else"}), etag=("users", "user_id")),
+    row("DELETE /users/{user_id}", _USERS, etag=("users", "user_id")),
+    row("GET /users/{user_id}/remotecis", _USERS),
+    row("GET /users/{user_id}/teams", _USERS),
+    row("GET /users/purge"),
+    row("POST /users/purge"),
+    row("GET /teams"),
+    row("POST /teams", body=constant({"name": "new"}), audited=True),
+    row("GET /teams/{team_id}", _teams(*OWNERS, "admin")),
+    row(
+        "PUT /teams/{team_id}",
+        _teams(*OWNERS, "EPM", "admin"),
+        body=constant({"country": "FR"}),
+        etag=("teams", "team_id"),
+    ),
+    row("DELETE /teams/{team_id}", _teams("Blue", "Red", *_SPECIAL), etag=("teams", "team_id")),
+    row("GET /teams/{team_id}/remotecis", _teams(*OWNERS)),
+    row("GET /teams/{team_id}/products", _teams(*OWNERS)),
+    row("GET /teams/{team_id}/users", _teams(*OWNERS)),
+    row("POST /teams/{team_id}/users/{user_id}", _members("user loner")),
+    row("DELETE /teams/{team_id}/users/{user_id}", _members("user boss")),
+    row("GET /teams/{team_id}/permissions/components", _teams(*OWNERS)),
+    row(
+        "POST /teams/{team_id}/permissions/components",
+        _teams(*OWNERS),
+        Target(
+            "Blue, absent team", {"team_id": "Blue"}, body=lambda scene: {"teams_ids": [scene.id("absent")]}, gone=404
+        ),
+        body=lambda scene: {"teams_ids": [scene.id("Green")]},
+    ),
+    row(
+        "DELETE /teams/{team_id}/permissions/components",
+        _teams(*OWNERS),
+        body=lambda scene: {"teams_ids": [scene.id("Yellow")]},
+    ),
+    row("GET /teams/purge"),
+    row("POST /teams/purge"),
+    row("GET /audits"),
+]
+
+_ADDRESSES = (
+    "/api/v1",
+    "/api/v2",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+    "/docs/start.js",
+)
+SERVER = [row(f"GET {address}") for address in _ADDRESSES]

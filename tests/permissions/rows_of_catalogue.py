@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products, topics, components and their files."""
+
+from dataclasses import replace
+
+from tests.permissions.scene import CONTENT
+from tests.permissions.table import (
+    Body,
+    Own,
+    Target,
+    absent,
+    any_feeder,
+    any_of,
+    constant,
+    of_nobody,
+    of_team,
+    row,
+    sent,
+    with_product,
+    with_topic,
+)
+
+_PRODUCTS = [
+    Target("RHEL", {"product_id": "RHEL"}, with_product("RHEL")),
+    Target("OpenShift", {"product_id": "OpenShift"}, with_product("OpenShift")),
+    Target("archived", {"product_id": "archived product"}, with_product("archived product"), gone=404),
+    absent("product_id"),
+]
+_TOPICS = [
+    *(
+        Target(topic, {"topic_id": f"topic {topic}"}, with_topic(f"topic {topic}"))
+        for topic in ("exported", "pre-release", "of OpenShift")
+    ),
+    # Its product is archived: 404 for those who need the product, and nothing to those who see every topic.
+    Target("of archived product", {"topic_id": "topic of archived product"}, refused=lambda _caller: 404),
+    Target("archived", {"topic_id": "topic archived"}, with_topic("topic archived"), gone=404),
+    absent("topic_id"),
+]
+_READABLE: dict[str, Own] = {
+    "global exported": any_of(any_feeder, with_topic("topic exported")),
+    "global pre-release": any_of(any_feeder, with_topic("topic pre-release")),
+    "global of OpenShift": any_of(any_feeder, with_topic("topic of OpenShift")),
+    "of Blue": of_team("Blue"),
+    "of Red": of_team("Red"),
+    "of Red Hat": of_team("Red Hat"),
+    "granted to Blue": of_team("Blue"),
+}
+_WRITABLE: dict[str, Own] = {
+    "global exported": any_feeder,
+    "global pre-release": any_feeder,
+    "of Blue": of_team("Blue"),
+    "of Red": of_team("Red"),
+    "of Red Hat": of_team("Red Hat"),
+    "granted to Blue": of_nobody,
+}
+
+
+def _components(owners: dict[str, Own]) -> list[Target]:
+    return [
+        *(Target(name, {"component_id": f"component {name}"}, own) for name, own in owners.items()),
+        Target("archived", {"component_id": "component archived"}, of_team("Blue"), gone=404),
+        absent("component_id"),
+    ]
+
+
+def _files(owners: dict[str, Own]) -> list[Target]:
+    of_component = [
+        replace(target, path={**target.path, "file_id": f"component file {target.name}"})
+        for target in _components(owners)[:-1]
+    ]
+    blue = "component of Blue"
+    return [
+        *of_component,
+        Target(
+            "archived file",
+            {"component_id": blue, "file_id": "component file archived of Blue"},
+            of_team("Blue"),
+            gone=404,
+        ),
+        Target(
+            "another component's", {"component_id": blue, "file_id": "component file of Red"}, of_team("Blue"), gone=404
+        ),
+        Target("absent file", {"component_id": blue, "file_id": "absent"}, of_team("Blue"), gone=404),
+        absent("component_id", "file_id"),
+    ]
+
+
+def _paths(owners: dict[str, Own]) -> list[Target]:
+    return [replace(target, path={**target.path, "path": "'a/b.txt'"}) for target in _components(owners)]
+
+
+def _new_component(topic: str, team: str | None = None) -> Body:
+    return lambda scene: {
+        "name": "new 1.0",
+        "type": "compose",
+        "topic_id": scene.id(topic),
+        **({"team_id": scene.id(team)} if team else {}),
+    }
+
+
+def _attach(team: str) -> Body:
+    return lambda scene: {"team_id": scene.id(team)}
+
+
+CATALOGUE = [
+    row("GET /products"),
+    row("POST /products", body=constant({"name": "new"}), audited=True),
+    row("GET /products/{product_id}", _PRODUCTS),
+    row("PUT /products/{product_id}", _PRODUCTS, body=constant({"description": "?"}), etag=("products", "product_id")),
+    row("DELETE /products/{product_id}", _PRODUCTS, etag=("products", "product_id")),
+    row("GET /products/{product_id}/teams", [replace(target, gone=None) for target in _PRODUCTS]),
+    row(
+        "POST /products/{product_id}/teams",
+        _PRODUCTS,
+        Target("RHEL, archived team", {"product_id": "RHEL"}, body=_attach("archived team"), gone=404),
+        Target("RHEL, absent team", {"product_id": "RHEL"}, body=_attach("absent"), gone=404),
+        body=_attach("Green"),
+    ),
+    row(
+        "DELETE /products/{product_id}/teams/{team_id}",
+        [replace(target, path={**target.path, "team_id": "Blue"}) for target in _PRODUCTS],
+        Target("RHEL, absent team", {"product_id": "RHEL", "team_id": "absent"}, gone=404),
+    ),
+    row("GET /products/purge"),
+    row("POST /products/purge", Target("an archived one has topics", gone=409)),
+    row("GET /topics"),
+    row("POST /topics", body=lambda scene: {"name": "new", "product_id": scene.id("RHEL")}),
+    row("GET /topics/{topic_id}", _TOPICS),
+    row("PUT /topics/{topic_id}", _TOPICS, body=constant({"data": {"a": 1}}), etag=("topics", "topic_id")),
+    row("DELETE /topics/{topic_id}", _TOPICS, etag=("topics", "topic_id")),
+    row("GET /topics/{topic_id}/components", _TOPICS),
+    row("POST /topics/{topic_id}/notifications", _TOPICS),
+    row("DELETE /topics/{topic_id}/notifications", _TOPICS),
+    row("GET /topics/{topic_id}/notifications/users", _TOPICS),
+    row("GET /topics/notifications"),
+    row("GET /topics/purge"),
+    row("POST /topics/purge"),
+    row("GET /components"),
+    row(
+        "POST /components",
+        sent("global, exported", any_feeder, _new_component("topic exported")),
+        sent("global, pre-release", any_feeder, _new_component("topic pre-release")),
+        [
+            sent(f"{team}'s", of_team(team), _new_component("topic exported", team))
+            for team in ("Blue", "Red", "Red Hat")
+        ],
+        sent("archived topic", of_team("Blue"), _new_component("topic archived", "Blue"), gone=404),
+        sent("absent topic", of_team("Blue"), _new_component("absent", "Blue"), gone=409),
+    ),
+    row("GET /components/{component_id}", _components(_READABLE)),
+    row(
+        "PUT /components/{component_id}",
+        _components(_WRITABLE),
+        body=constant({"title": "changed"}),
+        etag=("components", "component_id"),
+    ),
+    row("DELETE /components/{component_id}", _components(_WRITABLE), etag=("components", "component_id")),
+    row("GET /components/{component_id}/files", _components(_READABLE)),
+    row("POST /components/{component_id}/files", _components(_WRITABLE), body=lambda _scene: CONTENT),
+    row("GET /components/{component_id}/files/{file_id}", _files(_READABLE)),
+    row("GET /components/{component_id}/files/{file_id}/content", _files(_READABLE)),
+    row(
+        "DELETE /components/{component_id}/files/{file_id}",
+        _files(_WRITABLE),
+        etag=("component_files", "file_id"),
+    ),
+    row("GET /components/{component_id}/files/{path}", _paths(_READABLE)),
+    row("GET /api/v2/components/{component_id}/files/{path}", _paths(_READABLE)),
+    row("GET /components/purge"),
+    row("POST /components/purge"),
+]

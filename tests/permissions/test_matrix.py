@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every route, called by every kind of caller on every kind of target: thousands of cells.
+
+Each is compared with the rule that the route declares (`who=`), worked out here for that caller and target, and with
+`matrix.txt`, which people review. Refused calls must have written nothing, and reads neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from dci_server.app import all_routes
+from dci_server.foundation.http import Route
+from tests.permissions import golden
+from tests.permissions.conftest import Matrix
+from tests.permissions.rows import ROWS
+from tests.permissions.scene import CALLERS, Caller
+from tests.permissions.table import Row, Target, name_of, path_of
+
+ROUTES = {name_of(route): route for route in all_routes()}
+NOT_YET = "new here: add a row, run pytest tests/permissions --rewrite-matrix, review matrix.txt"
+ROWS_OF_ROUTES = [row for row in ROWS if row.route in ROUTES]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one caller was answered for one target."""
+
+    status: int
+    seen: int | None
+    """How many things, for a list."""
+    written: set[str]
+
+    def __str__(self) -> str:
+        return f"{self.status}" if self.seen is None else f"{self.status}/{self.seen}"
+
+
+def test_every_route_has_a_row() -> None:
+    missing = sorted(set(ROUTES) - {row.route for row in ROWS})
+
+    if missing:
+        pytest.skip(NOT_YET)
+    assert not missing, (
+        f"{missing} have no row in the permission matrix. Say in the tests/permissions/rows_of_*.py that fits how a valid "
+        "request looks on each target, and whose the target is; run `pytest tests/permissions --rewrite-matrix`; review "
+        "what that did to tests/permissions/matrix.txt."
+    )
+
+
+def test_the_golden_file_has_no_other_routes() -> None:
+    assert sorted(golden.read().keys() - set(ROUTES)) == []
+
+
+@pytest.mark.parametrize("row", ROWS_OF_ROUTES, ids=lambda row: row.route)
+async def test_who_may(row: Row, matrix: Matrix, request: pytest.FixtureRequest) -> None:
+    rewriting = bool(request.config.getoption("--rewrite-matrix"))
+    if row.route not in golden.read() and not rewriting:
+        pytest.skip(NOT_YET)
+    wrong: list[str] = []
+    block: dict[str, list[str]] = {}
+    for target in row.targets:
+        block[target.name] = []
+        for caller in CALLERS:
+            cell = await _call(matrix, row, target, caller)
+            block[target.name].append(str(cell))
+            wrong += [f"{target.name}, {caller.name}: {fault}" for fault in _faults(matrix, row, target, caller, cell)]
+
+    if rewriting:
+        golden.write(
+            {**golden.read(), row.route: block}, [caller.name for caller in CALLERS], [row.route for row in ROWS]
+        )
+    wrong += _differences(golden.read().get(row.route, {}), block)
+    if wrong:
+        pytest.fail("\n".join([row.route, *wrong]), pytrace=False)
+
+
+async def _call(matrix: Matrix, row: Row, target: Target, caller: Caller) -> Cell:
+    async with matrix.db.undoing():
+        response = await matrix.clients[caller.name].send(await _request(matrix, row, target, caller))
+        return Cell(response.status_code, _seen(response), await matrix.db.changed())
+
+
+async def _request(matrix: Matrix, row: Row, target: Target, caller: Caller) -> httpx.Request:
+    route, scene = ROUTES[row.route], matrix.scene
+    url = path_of(route)
+    for parameter, name in target.path.items():
+        url = url.replace(f"{{{parameter}}}", scene.value(name))
+    headers = {name: scene.value(value) for name, value in target.headers.items()}
+    if row.etag is not None:
+        table, of = row.etag
+        headers["If-match"] = await _etag(matrix, table, scene.own_id(caller) if of == "caller" else target.path[of])
+    content = target.body(scene) if target.body else b""
+    if not isinstance(content, bytes):
+        headers["Content-Type"] = "application/json"
+    client = matrix.clients[caller.name]
+    if isinstance(content, bytes):
+        return client.build_request(route.method, url, headers=headers, content=content)
+    return client.build_request(route.method, url, headers=headers, json=content)
+
+
+async def _etag(matrix: Matrix, table: str, name: str) -> str:
+    found = await matrix.db.fetchval(f"select etag from {table} where id = $1", matrix.scene.value(name))
+    return found or "0" * 32
+
+
+def _seen(response: httpx.Response) -> int | None:
+    if not response.headers.get("content-type", "").startswith("application/json") or not response.content:
+        return None
+    answer = cast(object, response.json())
+    if not isinstance(answer, dict):
+        return None
+    count: Any = cast(dict[str, Any], answer).get("_meta", {}).get("count")
+    return count
+
+
+def _faults(matrix: Matrix, row: Row, target: Target, caller: Caller, cell: Cell) -> list[str]:
+    """What is wrong with a cell, whatever the golden file says."""
+    route = ROUTES[row.route]
+    expected = _expected(matrix, route, target, caller)
+    faults = [] if cell.status in expected else [f"{cell} is not {' or '.join(map(str, sorted(expected)))}"]
+    is_refused = not 200 <= cell.status < 400
+    may_write = row.written_anyway if is_refused or route.method == "GET" else cell.written
+    if cell.written - may_write:
+        faults.append(f"{cell}, but wrote to {', '.join(sorted(cell.written - may_write))}")
+    return faults
+
+
+def _expected(matrix: Matrix, route: Route, target: Target, caller: Caller) -> set[int]:
+    """The statuses that the declared rule leaves possible."""
+    identity = matrix.scene.identity_of(caller)
+    if identity is None:
+        return set(route.answers or {200: None}) if route.public else {401}
+    refusal = target.refused(identity) if target.refused else 404 if route.who.hides else 401
+    is_allowed = route.who.allows(identity, target.own(matrix.scene, identity, route.who))
+    if target.gone is None:
+        return set(route.answers or {200: None}) if is_allowed else {refusal}
+    # Which is looked at first, whether it is there or whether the caller may, the golden file says.
+    return {target.gone} if is_allowed else {target.gone, refusal}
+
+
+def _differences(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> list[str]:
+    found = [f"{target}: is in matrix.txt, but not in the table" for target in before.keys() - now.keys()]
+    for target, answers in now.items():
+        expected = before.get(target)
+        if expected is None:
+            found.append(f"{target}: is not in matrix.txt")
+            continue
+        found += [
+            f"{target}, {caller.name}: {answer}, but {reviewed} in matrix.txt"
+            for caller, answer, reviewed in zip(CALLERS, answers, expected, strict=True)
+            if answer != reviewed
+        ]
+    return found
