@@ -14,8 +14,11 @@ from dci_server.features.audits import routes as audits
 from dci_server.features.components import routes as components
 from dci_server.features.files import routes as files
 from dci_server.features.identity import routes as identity
+from dci_server.features.job_components import routes as job_components
 from dci_server.features.jobs import routes as jobs
 from dci_server.features.jobstates import routes as jobstates
+from dci_server.features.keys_values import routes as keys_values
+from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
 from dci_server.features.remotecis import routes as remotecis
 from dci_server.features.teams import routes as teams
@@ -43,6 +46,9 @@ _FEATURES = (
     topics,
     components,
     test_results,
+    job_components,
+    keys_values,
+    pipelines,
     teams,
     users,
     products,

@@ -11,7 +11,7 @@ from dci_server.foundation.database.connection import Json, execute, fetch_value
 from dci_server.foundation.errors import Conflict
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, get, page, post
 
-AfterPurge = Callable[[Call], Awaitable[None]]
+Step = Callable[[Call], Awaitable[None]]
 
 
 async def _nothing_more(call: Call) -> None:
@@ -19,9 +19,14 @@ async def _nothing_more(call: Call) -> None:
 
 
 def purge_routes(
-    plural: LiteralString, columns: LiteralString, answer: type[Any], *, after: AfterPurge = _nothing_more
+    plural: LiteralString,
+    columns: LiteralString,
+    answer: type[Any],
+    *,
+    before: Step = _nothing_more,
+    after: Step = _nothing_more,
 ) -> list[Route]:
-    """`GET` and `POST /<plural>/purge`; `after` gives back what the deleted rows held outside the database."""
+    """`GET` and `POST /<plural>/purge`; `before` and `after` give back what the rows hold outside the database."""
 
     async def list_archived(call: Call) -> Response:
         """What a purge would delete."""
@@ -31,6 +36,7 @@ def purge_routes(
     async def purge(call: Call) -> Response:
         """Deletes what is archived, for good, with all that depends on it; nothing when something still refers to it."""
         SUPER_ADMINS.require(call.caller)
+        await before(call)
         try:
             await execute(call.db, "delete from " + plural + " where state = 'archived'")
         except asyncpg.ForeignKeyViolationError as error:

@@ -11,6 +11,7 @@ from dci_server.foundation.errors import NotFound
 
 READ = READERS_OF_TEAM
 UPLOAD = WORKERS_OF_TEAM
+DELETE = WORKERS_OF_TEAM
 
 
 async def require_readable(db: Connection, caller: Identity, file_id: UUID) -> Record:

@@ -5,7 +5,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from dci_server.features.files.model import Announcement, File
-from dci_server.features.jobs.queries import FILE_COLUMNS, STATES
+from dci_server.features.jobs.queries import FILE_COLUMNS, STATES, TOUCHED
 from dci_server.foundation.database.connection import (
     Connection,
     Json,
@@ -182,6 +182,31 @@ async def find_file(db: Connection, file_id: UUID) -> Record | None:
            where files.id = %(file_id)s::uuid and files.state <> 'archived'""",
         file_id=file_id,
     )
+
+
+async def archive_file(db: Connection, file_id: UUID, changeable: Condition) -> Record:
+    """Whether there is such a file and the caller may archive it; archived when both, and its job told."""
+    row = await fetch_row(
+        db,
+        "with target as (select files.id, files.job_id, ("
+        + changeable.sql
+        + """) as is_allowed from files join jobs on jobs.id = files.job_id
+             where files.id = %(file_id)s::uuid and files.state <> 'archived'
+           ), archived as (
+               update files set state = 'archived', etag = new_etag(), updated_at = utc_now()
+               from target where files.id = target.id and target.is_allowed
+           ), touched as (
+               update jobs set """
+        + TOUCHED
+        + """ from target where jobs.id = target.job_id and target.is_allowed
+           )
+           select exists (select from target) as is_known,
+                  coalesce((select is_allowed from target), false) as is_allowed""",
+        **changeable.params,
+        file_id=file_id,
+    )
+    assert row is not None
+    return row
 
 
 async def list_files(db: Connection, job_id: UUID, listing: Listing) -> Json[list[File]]:

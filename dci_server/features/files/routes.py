@@ -3,11 +3,12 @@
 
 from urllib.parse import quote
 
-from dci_server.features.files import access, actions, queries
+from dci_server.features.files import access, actions, purge, queries
 from dci_server.features.files.model import FileAnswer, FilesAnswer, read_announcement
-from dci_server.features.jobs.access import READ_PARTS, require_can_read
+from dci_server.features.jobs.access import READ_PARTS, changeable_by, require_can_read
 from dci_server.foundation.database.connection import Json
-from dci_server.foundation.http import Call, Response, Route, answer, get, page
+from dci_server.foundation.errors import NotAuthorized, NotFound
+from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, answer, delete, get, page
 
 _UPLOAD_HEADERS = {
     "DCI-NAME": "The name of the file, at most 255 characters.",
@@ -56,6 +57,16 @@ def _disposition(name: str) -> bytes:
     return disposition.encode()
 
 
+async def delete_file(call: Call) -> Response:
+    """Archives the file; its bytes stay until a purge, its test results are no longer listed."""
+    facts = await queries.archive_file(call.db, call.id("file_id"), changeable_by(call.caller))
+    if not facts["is_known"]:
+        raise NotFound("file")
+    if not facts["is_allowed"]:
+        raise NotAuthorized
+    return NO_CONTENT
+
+
 async def list_files_of_job(call: Call) -> Response:
     """All files of a job, those of its jobstates included."""
     await require_can_read(call.db, call.caller, call.id("job_id"))
@@ -67,6 +78,8 @@ routes = [
         "POST", "/files", upload_file, access.UPLOAD, answers={201: FileAnswer}, streams=True, headers=_UPLOAD_HEADERS
     ),
     get("/files/{file_id:uuid}", get_file, FileAnswer, who=access.READ),
+    delete("/files/{file_id:uuid}", delete_file, who=access.DELETE, needs_etag=False),
     get("/files/{file_id:uuid}/content", get_content, None, who=access.READ),
     get("/jobs/{job_id:uuid}/files", list_files_of_job, FilesAnswer, who=READ_PARTS, listing=queries.COLUMNS),
+    *purge.routes,
 ]

@@ -31,6 +31,7 @@ async def create_job(
         components=_component_ids(new.components),
         newest=False,
         strict=False,
+        any_state=False,
         name=new.name,
         comment=new.comment,
         configuration=new.configuration,
@@ -43,7 +44,7 @@ async def create_job(
         update_previous_job_id=new.update_previous_job_id,
         pipeline_id=new.pipeline_id,
     )
-    return _created(facts, caller, new.topic_id)
+    return _created(facts, caller.id, new.topic_id)
 
 
 async def schedule_job(
@@ -59,6 +60,7 @@ async def schedule_job(
         components=components,
         newest=not components,
         strict=bool(components),
+        any_state=False,
         name=new.name or "",
         comment=new.comment or "",
         configuration=new.configuration or "",
@@ -71,7 +73,72 @@ async def schedule_job(
         update_previous_job_id=None,
         pipeline_id=new.pipeline_id,
     )
-    return _created(facts, caller, new.topic_id)
+    return _created(facts, caller.id, new.topic_id)
+
+
+async def update_job(
+    db: Connection, caller: Identity, job_id: UUID, user_agent: str, client_version: str
+) -> Json[JobColumns]:
+    """The same topic again, with its newest components (jobs.md §5)."""
+    before = await _predecessor(db, caller, job_id)
+    return await _follow(db, caller, job_id, before, before.topic_id, job_id, user_agent, client_version)
+
+
+async def upgrade_job(
+    db: Connection, caller: Identity, job_id: UUID, user_agent: str, client_version: str
+) -> Json[JobColumns]:
+    """The topic that comes next, with its newest components (jobs.md §6)."""
+    before = await _predecessor(db, caller, job_id)
+    if before.next_topic_id is None:
+        raise ApiError(f"topic {before.topic_id} does not contains a next topic")
+    return await _follow(db, caller, job_id, before, before.next_topic_id, None, user_agent, client_version)
+
+
+async def _predecessor(db: Connection, caller: Identity, job_id: UUID) -> queries.Predecessor:
+    found = await queries.find_predecessor(db, job_id)
+    if found is None:
+        raise NotFound("job")
+    access.CHANGE.require_for_team(caller, found.team_id)
+    return found
+
+
+async def _follow(
+    db: Connection,
+    caller: Identity,
+    job_id: UUID,
+    before: queries.Predecessor,
+    topic_id: UUID,
+    updated_job_id: UUID | None,
+    user_agent: str,
+    client_version: str,
+) -> Json[JobColumns]:
+    """On the same remoteci. Whoever may change the job may follow it up, whatever became of topic and remoteci."""
+    facts = await queries.insert_job(
+        db,
+        **{
+            **_of_caller(caller, user_agent, client_version),
+            "remoteci_id": before.remoteci_id,
+            "any_topic": True,
+            "reads_all": True,
+        },
+        topic_id=topic_id,
+        components=[],
+        newest=True,
+        strict=False,
+        any_state=True,
+        name="",
+        comment="",
+        configuration="",
+        status_reason="",
+        url="",
+        state="active",
+        tags=[],
+        data=b"{}",
+        previous_job_id=job_id,
+        update_previous_job_id=updated_job_id,
+        pipeline_id=None,
+    )
+    return _created(facts, before.remoteci_id, str(topic_id), any_state=True)
 
 
 async def change_job(
@@ -137,10 +204,10 @@ def _component_ids(given: list[object]) -> list[UUID]:
     return ids
 
 
-def _created(facts: Record, caller: Identity, topic_id: str) -> Json[JobColumns]:
+def _created(facts: Record, remoteci_id: UUID, topic_id: str, *, any_state: bool = False) -> Json[JobColumns]:
     """The job, or the first thing that spoke against it, in the order of jobs.md §3 and §4."""
-    _require_remoteci_state(facts["remoteci_state"], caller)
-    _require_topic(facts, topic_id)
+    _require_remoteci_state(facts["remoteci_state"], remoteci_id, any_state=any_state)
+    _require_topic(facts, topic_id, any_state=any_state)
     if not facts["previous_is_visible"] or not facts["update_previous_is_visible"]:
         raise NotFound("job")
     if not facts["pipeline_is_visible"]:
@@ -153,17 +220,17 @@ def _created(facts: Record, caller: Identity, topic_id: str) -> Json[JobColumns]
     return Json(facts["job"])
 
 
-def _require_remoteci_state(state: str | None, caller: Identity) -> None:
+def _require_remoteci_state(state: str | None, remoteci_id: UUID, *, any_state: bool) -> None:
     if state is None:
         raise NotFound("remoteci")
-    if state != "active":
-        raise PreconditionFailed(f'RemoteCI "{caller.id}" is disabled.')
+    if state != "active" and not any_state:
+        raise PreconditionFailed(f'RemoteCI "{remoteci_id}" is disabled.')
 
 
-def _require_topic(facts: Record, topic_id: str) -> None:
+def _require_topic(facts: Record, topic_id: str, *, any_state: bool) -> None:
     if facts["topic_state"] is None:
         raise NotFound("topic")
-    if facts["topic_state"] != "active":
+    if facts["topic_state"] != "active" and not any_state:
         raise PreconditionFailed(f"Topic {topic_id}:{facts['topic_name']} not active.")
     if facts["product_is_archived"]:
         raise NotFound("product")

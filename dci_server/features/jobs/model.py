@@ -7,20 +7,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from dci_server.features.components.model import Component
+from dci_server.features.pipelines.model import PipelineColumns
 from dci_server.features.remotecis.model import RemoteciColumns
 from dci_server.features.teams.model import TeamColumns
 from dci_server.features.topics.model import TopicColumns
 from dci_server.foundation.shapes import Count, Id, JsonObject, State, Status, Url, UrlOrEmpty, empty_object
-
-
-class Pipeline(Struct, frozen=True):
-    id: str
-    created_at: str
-    updated_at: str
-    etag: str
-    name: str
-    state: State
-    team_id: str
 
 
 class KeyValue(Struct, frozen=True):
@@ -101,7 +92,7 @@ class JobInList(Struct, frozen=True, kw_only=True):
     remoteci: RemoteciColumns
     components: list[Component]
     results: list[Result]
-    pipeline: Pipeline | None
+    pipeline: PipelineColumns | None
     keys_values: list[KeyValue]
 
 
@@ -139,6 +130,15 @@ class JobColumns(Struct, frozen=True, kw_only=True):
     update_previous_job_id: str | None
     user_agent: str
     client_version: str
+
+
+class JobOfPipeline(JobColumns, frozen=True, kw_only=True):
+    """A job as its pipeline lists it."""
+
+    team: TeamColumns
+    remoteci: RemoteciColumns
+    components: list[Component]
+    results: list[Result]
 
 
 class NewJob(Struct, frozen=True, kw_only=True):
@@ -195,12 +195,28 @@ class ChangedJob(Struct, frozen=True, kw_only=True):
     topic: Any = UNSET
 
 
+class JobToUpgrade(Struct, frozen=True, kw_only=True):
+    """POST /jobs/upgrade."""
+
+    job_id: Id
+
+
 class JobAnswer(Struct):
     job: Job
 
 
 class JobColumnsAnswer(Struct):
     job: JobColumns
+
+
+class JobsOfPipelineAnswer(Struct):
+    jobs: list[JobOfPipeline]
+    meta: Count = msgspec.field(name="_meta")
+
+
+class ArchivedJobsAnswer(Struct):
+    jobs: list[JobColumns]
+    meta: Count = msgspec.field(name="_meta")
 
 
 class JobsAnswer(Struct):

@@ -2,13 +2,14 @@
 """The SQL of jobs."""
 
 from dataclasses import replace
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from msgspec import UNSET
 
 from dci_server.features.components.queries import COMPONENT_COLUMNS
-from dci_server.features.jobs.model import ChangedJob, Job, JobInList
+from dci_server.features.jobs.model import ChangedJob, Job, JobInList, JobOfPipeline
+from dci_server.features.pipelines.queries import PIPELINE_COLUMNS
 from dci_server.features.remotecis.queries import REMOTECI_COLUMNS
 from dci_server.features.teams.queries import TEAM_COLUMNS
 from dci_server.features.topics.queries import TOPIC_COLUMNS
@@ -20,6 +21,7 @@ from dci_server.foundation.database.connection import (
     fetch_one,
     fetch_page,
     fetch_row,
+    fetch_value,
 )
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
 from dci_server.foundation.listing.columns import Column, Columns
@@ -61,6 +63,9 @@ JOB_COLUMNS: LiteralString = """
     jobs.user_agent, jobs.client_version
 """
 
+TOUCHED: LiteralString = "etag = left(jobs.etag, 16) || right(new_etag(), 16), updated_at = utc_now()"
+"""Something that hangs on the job has changed: the second half of its etag says so (decision 33)."""
+
 FILE_COLUMNS: LiteralString = (
     "id, created_at, updated_at, etag, name, mime, md5, size, state, job_id, jobstate_id, team_id"
 )
@@ -92,7 +97,9 @@ _EMBEDDED: LiteralString = (
     + RESULT_COLUMNS
     + """ from tests_results
         where tests_results.job_id = jobs.id order by created_at, id) as r) as results,
-    (select row_to_json(p) from (select id, created_at, updated_at, etag, name, state, team_id from pipelines
+    (select row_to_json(p) from (select """
+    + PIPELINE_COLUMNS
+    + """ from pipelines
         where pipelines.id = jobs.pipeline_id) as p) as pipeline,
     (select coalesce(json_agg(row_to_json(k)), '[]'::json) from (select job_id, key, value from jobs_keys_values
         where jobs_keys_values.job_id = jobs.id order by key) as k) as keys_values
@@ -209,7 +216,7 @@ with topic as (
             <> (select cardinality(component_types) from topic) as number_differs
 ), accepted as (
     select from facts
-    where remoteci_state = 'active' and topic_state = 'active' and not product_is_archived and topic_is_usable
+    where (%(any_state)s::boolean or (remoteci_state = 'active' and topic_state = 'active')) and not product_is_archived and topic_is_usable
           and previous_is_visible and update_previous_is_visible and pipeline_is_visible
           and not component_is_missing and not component_is_foreign and type_without_component is null
           and type_listed_twice is null and component_not_of_topic is null and type_given_twice is null
@@ -239,6 +246,62 @@ async def insert_job(db: Connection, **params: object) -> Record:
     row = await fetch_row(db, CREATE_JOB, **params)
     assert row is not None
     return row
+
+
+class Predecessor(NamedTuple):
+    """What a job hands on to the one that follows it."""
+
+    team_id: UUID
+    topic_id: UUID
+    remoteci_id: UUID
+    next_topic_id: UUID | None
+
+
+async def find_predecessor(db: Connection, job_id: UUID) -> Predecessor | None:
+    row = await fetch_row(
+        db,
+        """select jobs.team_id, jobs.topic_id, jobs.remoteci_id, topics.next_topic_id
+           from jobs join topics on topics.id = jobs.topic_id
+           where jobs.id = %(job_id)s::uuid and jobs.state <> 'archived'""",
+        job_id=job_id,
+    )
+    return Predecessor(*row.values()) if row else None
+
+
+_JOB_OF_PIPELINE: LiteralString = (
+    "select "
+    + JOB_COLUMNS
+    + ", jobs.data, (select row_to_json(t) from (select "
+    + TEAM_COLUMNS
+    + " from teams where teams.id = jobs.team_id) as t) as team, (select row_to_json(r) from (select "
+    + REMOTECI_COLUMNS
+    + " from remotecis where remotecis.id = jobs.remoteci_id) as r) as remoteci,"
+    + " (select coalesce(json_agg(row_to_json(c)), '[]'::json) from (select "
+    + COMPONENT_COLUMNS
+    + """ from components
+        where components.id in (select component_id from jobs_components where job_id = jobs.id)
+        order by components.type, components.created_at, components.id) as c) as components,
+    (select coalesce(json_agg(row_to_json(r)), '[]'::json) from (select """
+    + RESULT_COLUMNS
+    + " from tests_results where tests_results.job_id = jobs.id order by created_at, id) as r) as results from jobs"
+)
+
+
+async def list_jobs_of_pipeline(db: Connection, pipeline_id: UUID, visible: Condition) -> Json[list[JobOfPipeline]]:
+    """All of them, oldest first."""
+    return Json(
+        await fetch_value(
+            db,
+            """select json_build_object('jobs', coalesce(json_agg(row_to_json(j)), '[]'::json),
+                                        '_meta', json_build_object('count', count(*))) from ("""
+            + _JOB_OF_PIPELINE
+            + " where jobs.pipeline_id = %(pipeline_id)s::uuid and "
+            + visible.sql
+            + " order by jobs.created_at, jobs.id) as j",
+            **visible.params,
+            pipeline_id=pipeline_id,
+        )
+    )
 
 
 # A status that differs from the stored one is also a jobstate (jobs.md §7.3). The etag's first half decides: uploads

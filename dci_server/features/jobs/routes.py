@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of jobs."""
 
+from uuid import UUID
+
 from dci_server.features.audits.actions import audit
 from dci_server.features.jobs import access, actions, queries
 from dci_server.features.jobs.model import (
@@ -8,9 +10,13 @@ from dci_server.features.jobs.model import (
     JobAnswer,
     JobColumnsAnswer,
     JobsAnswer,
+    JobsOfPipelineAnswer,
+    JobToUpgrade,
     NewJob,
     ScheduledJob,
 )
+from dci_server.features.pipelines.access import READ as PIPELINE_READ
+from dci_server.features.pipelines.queries import find_team_of
 from dci_server.foundation.errors import NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, header_text, page, post, put
 
@@ -59,6 +65,29 @@ async def delete_job(call: Call) -> Response:
     return NO_CONTENT
 
 
+async def update_job(call: Call) -> Response:
+    """A new job of the same laboratory in the same topic, with its newest components."""
+    job = await actions.update_job(call.db, call.caller, call.id("job_id"), *_client(call))
+    return answer("job", job, status=201, etag=True)
+
+
+async def upgrade_job(call: Call) -> Response:
+    """A new job of the same laboratory in the topic that comes next."""
+    job_id = UUID(call.body(JobToUpgrade).job_id)
+    job = await actions.upgrade_job(call.db, call.caller, job_id, *_client(call))
+    return answer("job", job, status=201, etag=True)
+
+
+async def list_jobs_of_pipeline(call: Call) -> Response:
+    """The jobs of a pipeline, oldest first; of other teams' only for those who read everything."""
+    team_id = await find_team_of(call.db, call.id("pipeline_id"))
+    if team_id is None:
+        raise NotFound("pipeline")
+    PIPELINE_READ.require_for_team(call.caller, team_id)
+    visible = access.visible_to(call.caller)
+    return page(await queries.list_jobs_of_pipeline(call.db, call.id("pipeline_id"), visible))
+
+
 def _client(call: Call) -> tuple[str, str]:
     return header_text(call.headers.get("user-agent", "")), header_text(call.headers.get("client-version", ""))
 
@@ -66,6 +95,9 @@ def _client(call: Call) -> tuple[str, str]:
 routes = [
     get("/jobs", list_jobs, JobsAnswer, who=access.LIST, listing=queries.COLUMNS),
     post("/jobs", create_job, NewJob, JobColumnsAnswer, who=access.CREATE),
+    post("/jobs/upgrade", upgrade_job, JobToUpgrade, JobColumnsAnswer, who=access.CHANGE),
+    post("/jobs/{job_id:uuid}/update", update_job, None, JobColumnsAnswer, who=access.CHANGE),
+    get("/pipelines/{pipeline_id:uuid}/jobs", list_jobs_of_pipeline, JobsOfPipelineAnswer, who=PIPELINE_READ),
     post("/jobs/schedule", schedule_job, ScheduledJob, JobColumnsAnswer, who=access.CREATE),
     get("/jobs/{job_id:uuid}", get_job, JobAnswer, who=access.READ),
     put("/jobs/{job_id:uuid}", change_job, ChangedJob, JobColumnsAnswer, who=access.CHANGE),

@@ -35,6 +35,10 @@ class JobstateAnswer(Struct):
     jobstate: Jobstate
 
 
+class JobstateWithFilesAnswer(Struct):
+    jobstate: JobstateWithFiles
+
+
 class JobstatesAnswer(Struct):
     jobstates: list[JobstateWithFiles]
     meta: Count = msgspec.field(name="_meta")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of jobstates."""
 
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
-from dci_server.features.jobs.queries import FILE_COLUMNS, STATUSES
+from dci_server.features.jobs.queries import FILE_COLUMNS, STATUSES, TOUCHED
 from dci_server.features.jobstates.model import JobstateWithFiles, NewJobstate
-from dci_server.foundation.database.connection import Connection, Json, Record, fetch_page, fetch_row
+from dci_server.foundation.database.connection import Connection, Json, Record, execute, fetch_page, fetch_row
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
@@ -70,6 +70,38 @@ async def insert_jobstate(db: Connection, new: NewJobstate, changeable: Conditio
     )
     assert row is not None
     return row
+
+
+class Found(NamedTuple):
+    """A jobstate with its files, and the job it is of."""
+
+    jobstate: Json[JobstateWithFiles]
+    team_id: UUID
+    job_is_archived: bool
+
+
+async def find_jobstate(db: Connection, jobstate_id: UUID) -> Found | None:
+    row = await fetch_row(
+        db,
+        "select (select row_to_json(s) from ("
+        + JOBSTATE_WITH_FILES
+        + """) as s) as jobstate, jobs.team_id, jobs.state = 'archived' as job_is_archived
+             from jobstates join jobs on jobs.id = jobstates.job_id where jobstates.id = %(jobstate_id)s::uuid""",
+        jobstate_id=jobstate_id,
+    )
+    return Found(Json(row["jobstate"]), row["team_id"], row["job_is_archived"]) if row else None
+
+
+async def delete_jobstate(db: Connection, jobstate_id: UUID) -> None:
+    """Its files stay, as files of the job."""
+    await execute(
+        db,
+        """with removed as (delete from jobstates where id = %(jobstate_id)s::uuid returning job_id)
+           update jobs set """
+        + TOUCHED
+        + " from removed where jobs.id = removed.job_id",
+        jobstate_id=jobstate_id,
+    )
 
 
 async def list_jobstates(db: Connection, job_id: UUID, listing: Listing) -> Json[list[JobstateWithFiles]]:

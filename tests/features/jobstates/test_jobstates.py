@@ -86,3 +86,34 @@ async def test_a_comment_that_is_no_text_is_refused(client_of: ClientOf, world: 
     response = await client_of("blue_lab").post("/jobstates", json={"job_id": job, "status": "new", "comment": 5})
 
     assert response.json()["payload"]["errors"] == ["5 is not of type 'string', 'null'"]
+
+
+@pytest.mark.parametrize(
+    ("who", "read", "removed"), [("alice", 200, 204), ("reader", 200, 401), ("epm", 200, 204), ("bob", 401, 401)]
+)
+async def test_a_jobstate_is_read_and_removed_by_those_who_may(
+    client_of: ClientOf, world: World, who: str, read: int, removed: int
+) -> None:
+    state = await world.add("jobstates", job_id=await world.job(), status="running", comment="go")
+
+    found = await client_of(who).get(f"/jobstates/{state}")
+    deleted = await client_of(who).delete(f"/jobstates/{state}")
+
+    assert (found.status_code, deleted.status_code) == (read, removed)
+    assert read != 200 or found.json()["jobstate"]["comment"] == "go"
+    assert await world.count("jobstates") == (removed != 204)
+
+
+async def test_the_files_of_a_removed_jobstate_stay_with_the_job(client_of: ClientOf, world: World) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+    state = await world.add("jobstates", job_id=job, status="running")
+    headers = {"DCI-NAME": "task", "DCI-JOBSTATE-ID": state}
+    file_id = (await lab.post("/files", content=b"ok", headers=headers)).json()["file"]["id"]
+    before = (await lab.get(f"/jobstates/{state}")).json()["jobstate"]["files"]
+
+    await lab.delete(f"/jobstates/{state}")
+
+    assert [file["id"] for file in before] == [file_id]
+    files = (await lab.get(f"/jobs/{job}")).json()["job"]["files"]
+    assert [(file["id"], file["jobstate_id"]) for file in files] == [(file_id, None)]
+    assert (await lab.get(f"/jobstates/{state}")).json()["message"] == "jobstate not found"
