@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all requests share, once: request → Call, value → response, error → response."""
 
+import asyncio
 import hashlib
 import re
 import time
@@ -35,12 +36,15 @@ from dci_server.foundation.listing.parameters import Listing, read_listing
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.routing import Paths
 from dci_server.foundation.storage import Store
+from dci_server.foundation.storage.store import MIB
 from dci_server.foundation.validation import read_body
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_JSON_BYTES = 2 * 1024 * 1024
 """A JSON body is read whole, so it is small: with its parsed form it stays below what one request may cost."""
+
+_WORTH_A_THREAD = 256 * 1024
 
 log = structlog.get_logger("dci_server.http")
 
@@ -73,7 +77,7 @@ class Call:
     headers: Mapping[str, str]
     raw_body: bytes = b""
     receive: Receive | None = None
-    _hash: Any = None
+    sha256: str = ""
 
     @property
     def db(self) -> Connection:
@@ -103,13 +107,22 @@ class Call:
         return value
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Ends only when the signature matched: keep nothing visible before that."""
+        """The body as it arrives, in pieces of a MiB. Ends only when the signature matched: keep nothing visible before.
+
+        A piece is hashed in a thread while its taker stores it. `sha256` is known at the end.
+        """
         assert self.receive is not None
         digest = hashlib.sha256()
-        async for chunk in _chunks(self.receive):
-            digest.update(chunk)
-            yield chunk
-        self.authentication.finish(digest.hexdigest())
+        async for piece in _pieces(_chunks(self.receive)):
+            if len(piece) < _WORTH_A_THREAD:
+                digest.update(piece)
+                yield piece
+            else:
+                hashing = asyncio.ensure_future(asyncio.to_thread(digest.update, piece))
+                yield piece
+                await hashing
+        self.sha256 = digest.hexdigest()
+        self.authentication.finish(self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +355,20 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             yield message["body"]
         if not message.get("more_body", False):
             return
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Bigger ones: each costs its taker a thread or two."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= MIB:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
 
 
 async def _read_whole(receive: Receive, headers: Mapping[str, str]) -> bytes:

@@ -72,7 +72,7 @@ async def _receive(call: Call, announced: Announcement) -> Received:
     too_large = TooLarge(f"the file is larger than {limit} bytes, the limit that is set here")
     if limit is not None and int(call.headers.get("content-length", "0")) > limit:
         raise too_large
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False) if announced.md5 else None
+    md5 = hashlib.md5(usedforsecurity=False) if announced.md5 else None
     buffer = bytearray()
     size = 0
     upload: Upload | None = None
@@ -82,7 +82,6 @@ async def _receive(call: Call, announced: Announcement) -> Received:
             size += len(chunk)
             if limit is not None and size > limit:
                 raise too_large
-            sha256.update(chunk)
             if md5 is not None:
                 md5.update(chunk)
             if upload is None and refusal is None:
@@ -102,7 +101,7 @@ async def _receive(call: Call, announced: Announcement) -> Received:
         if upload is not None:
             await upload.abort()
         raise
-    return Received(sha256.hexdigest(), size, bytes(buffer), upload)
+    return Received(call.sha256, size, bytes(buffer), upload)
 
 
 async def _refusal(call: Call, announced: Announcement) -> ApiError | None:

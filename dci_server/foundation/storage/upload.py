@@ -32,8 +32,11 @@ class SpooledUpload(ABC):
 
     async def write(self, chunk: bytes) -> None:
         self._require_open()
-        self._tail += chunk
         self.size += len(chunk)
+        if not self._tail and len(chunk) >= MIB:
+            await self._finish(partial(self._spool, chunk))
+            return
+        self._tail += chunk
         if len(self._tail) >= MIB:
             await self._finish(self._spool_tail)
 
@@ -84,7 +87,10 @@ class SpooledUpload(ABC):
             await asyncio.wait([self._running])
 
     async def _spool_tail(self) -> None:
-        await asyncio.to_thread(self._append, self._take_tail())
+        await self._spool(self._take_tail())
+
+    async def _spool(self, data: bytes | bytearray) -> None:
+        await asyncio.to_thread(self._append, data)
 
     async def _commit(self, key: str) -> None:
         self._over = True
@@ -106,7 +112,7 @@ class SpooledUpload(ABC):
         tail, self._tail = self._tail, bytearray()
         return tail
 
-    def _append(self, data: bytearray) -> int:
+    def _append(self, data: bytes | bytearray) -> int:
         """The file, which holds everything up to here."""
         try:
             with unavailable_when_it_fails(self.place):
