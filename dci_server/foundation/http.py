@@ -429,6 +429,9 @@ def _translate(error: Exception, request_id: str) -> ApiError:
     if isinstance(error, asyncpg.DataError | asyncpg.CheckViolationError | asyncpg.UntranslatableCharacterError):
         log.warning("database refused a value", request_id=request_id, kind=type(error).__name__)
         return ApiError("a value is not acceptable to the database", {"request_id": request_id})
+    if isinstance(error, asyncpg.ProgramLimitExceededError):
+        log.warning("database refused a long value", request_id=request_id, kind=type(error).__name__)
+        return ApiError("a value is too long to be kept: shorten the tags and names", {"request_id": request_id})
     if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
         log.error("database or network failed", request_id=request_id, kind=type(error).__name__)
         return Unavailable("the database does not answer; try again in a moment")

@@ -2,20 +2,28 @@
 """What was archived can be listed and deleted for good, by super admins (conventions §13)."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, LiteralString
 
 import asyncpg
 
 from dci_server.foundation.auth.rules import SUPER_ADMINS
 from dci_server.foundation.database.connection import Json, execute, fetch_value
-from dci_server.foundation.errors import Conflict
+from dci_server.foundation.errors import Conflict, Unavailable
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, get, page, post
+from dci_server.foundation.storage.removal import remove_due
 
 Step = Callable[[Call], Awaitable[None]]
 
 
 async def _nothing_more(call: Call) -> None:
     """For rows that nothing outside the database hangs on."""
+
+
+async def remove_objects(call: Call) -> None:
+    """What the deleted rows held in the store; what can't be removed now is tried again in the background."""
+    with suppress(Unavailable):
+        await remove_due(call.db, call.services.store)
 
 
 def purge_routes(

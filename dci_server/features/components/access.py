@@ -20,6 +20,12 @@ CREATE = Rule(
     lambda caller, own: caller.is_epm or own,
     writes=True,
 )
+CHANGE = Rule(
+    CREATE.words + "; the tags of a global one, and nothing else: whoever may use its topic",
+    CREATE.allows,
+    writes=True,
+)
+DELETE = CREATE
 
 NOT_ARCHIVED = Condition("components.state <> 'archived'")
 
@@ -63,6 +69,30 @@ def readable_by(caller: Identity) -> Condition:
         topic.params,
     )
     return all_of(by_topic, _shared_with(caller))
+
+
+def changeable_by(caller: Identity) -> Condition:
+    """Not by a grant, which is for reading (decision 4); the read-only role writes nothing (decision 9)."""
+    if caller.is_epm:
+        return EVERYTHING
+    return Condition(
+        "(components.team_id = any(%(own_team_ids)s::uuid[]) or (components.team_id is null and %(feeds)s::boolean))",
+        {
+            "own_team_ids": [team_id for team_id in caller.team_ids if caller.works_for(team_id)],
+            "feeds": EPMS_AND_FEEDERS.allows(caller, False),
+        },
+    )
+
+
+def taggable_by(caller: Identity) -> Condition:
+    """Whose tags the caller may change, when nothing else changes: global ones of topics it may use (decision 5)."""
+    topic = topics.workable_for(caller)
+    return Condition(
+        "(components.team_id is null and exists (select from topics where topics.id = components.topic_id and "
+        + topic.sql
+        + "))",
+        topic.params,
+    )
 
 
 def require_can_create(caller: Identity, team_id: UUID | None) -> None:

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from dci_server.features.teams.model import Count
-from dci_server.foundation.shapes import Id, JsonObject, NonEmpty, State, Status, empty_object
+from dci_server.foundation.errors import ApiError
+from dci_server.foundation.shapes import Id, JsonObject, NonEmpty, State, Status, Tags, empty_object
 
 _HASH = re.compile(r"[0-9a-fA-F]{40}")
 _SEPARATORS = (":", "@", " ")
@@ -34,6 +35,21 @@ class Component(Struct, frozen=True, kw_only=True):
     tags: list[str]
     topic_id: str
     team_id: str | None
+    state: State
+
+
+class ComponentFile(Struct, frozen=True, kw_only=True):
+    """A file that was uploaded to a component; its name is its id."""
+
+    id: str
+    created_at: str
+    updated_at: str
+    etag: str
+    name: str
+    mime: str | None
+    md5: str | None
+    size: int
+    component_id: str
     state: State
 
 
@@ -66,7 +82,7 @@ class JobOfComponent(Struct, frozen=True, kw_only=True):
 
 
 class ComponentWithJobs(Component, frozen=True, kw_only=True):
-    files: list[Any]
+    files: list[ComponentFile]
     jobs: list[JobOfComponent]
 
 
@@ -85,9 +101,27 @@ class NewComponent(Struct, frozen=True, kw_only=True):
     url: str = ""
     uid: str = ""
     data: JsonObject = msgspec.field(default_factory=empty_object)
-    tags: list[Any] = msgspec.field(default_factory=list[Any])
+    tags: Tags = []
     released_at: str | UnsetType = UNSET
     state: State = "active"
+
+
+class ChangedComponent(Struct, frozen=True, kw_only=True):
+    """PUT /components/<id>: a client may send back the whole component; only these change."""
+
+    name: str | UnsetType = UNSET
+    display_name: str | UnsetType = UNSET
+    canonical_project_name: str | UnsetType = UNSET
+    version: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    url: str | UnsetType = UNSET
+    data: JsonObject | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    topic_id: Id | UnsetType = UNSET
+    released_at: str | UnsetType = UNSET
+    state: State | UnsetType = UNSET
 
 
 class ComponentAnswer(Struct):
@@ -101,6 +135,19 @@ class ComponentColumnsAnswer(Struct):
 class ComponentsAnswer(Struct):
     components: list[Component]
     meta: Count = msgspec.field(name="_meta")
+
+
+def texts_of(tags: Tags) -> list[str]:
+    """As they were sent, blank and repeated ones too, unlike a job's (resources.md §6.1)."""
+    kept = [tag for tag in tags if tag is not None]
+    if all(isinstance(tag, str) for tag in kept):
+        return [str(tag) for tag in kept]
+    # quirk: a list of numbers only, or of booleans only, is accepted as well (resources.md §6.2).
+    if all(isinstance(tag, bool) for tag in kept):
+        return [str(tag).lower() for tag in kept]
+    if all(isinstance(tag, int | float) and not isinstance(tag, bool) for tag in kept):
+        return [str(tag) for tag in kept]
+    raise ApiError("tags are either all texts or all numbers; write each as a text")
 
 
 class Derived(NamedTuple):

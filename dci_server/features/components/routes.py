@@ -3,6 +3,7 @@
 
 from dci_server.features.components import access, actions, queries
 from dci_server.features.components.model import (
+    ChangedComponent,
     ComponentAnswer,
     ComponentColumnsAnswer,
     ComponentsAnswer,
@@ -10,8 +11,9 @@ from dci_server.features.components.model import (
 )
 from dci_server.features.topics.actions import require_usable
 from dci_server.foundation.database.sql import all_of
-from dci_server.foundation.errors import NotAuthorized, NotFound
-from dci_server.foundation.http import Call, Response, answer, get, page, post
+from dci_server.foundation.errors import ApiError, NotAuthorized
+from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, page, post, put
+from dci_server.foundation.purges import purge_routes, remove_objects
 
 _NEWEST_RELEASE = "-released_at"
 
@@ -31,14 +33,13 @@ async def list_components_of_topic(call: Call) -> Response:
 
 
 async def get_component(call: Call) -> Response:
-    """A component with the jobs that used it."""
+    """A component with its files and the jobs that used it."""
     component_id, caller = call.id("component_id"), call.caller
     component = await queries.find_component(
         call.db, component_id, caller, access.NOT_ARCHIVED, access.readable_by(caller)
     )
     if component is None:
-        if await queries.find_component(call.db, component_id, caller, access.NOT_ARCHIVED) is None:
-            raise NotFound("component")
+        await actions.require_readable(call.db, caller, component_id)
         raise NotAuthorized
     return answer("component", component, etag=True)
 
@@ -47,6 +48,30 @@ async def create_component(call: Call) -> Response:
     """A new component: of a team, or of everybody who may use the topic."""
     component = await actions.create_component(call.db, call.caller, call.body(NewComponent))
     return answer("component", component, status=201, etag=True)
+
+
+async def change_component(call: Call) -> Response:
+    """Changes what the body names; the rest of a component that is sent back is ignored."""
+    component_id, etag = call.id("component_id"), call.etag()
+    try:
+        values = actions.read_changes(call.body(ChangedComponent, closed=False))
+    except ApiError:
+        await actions.require_changeable(call.db, call.caller, component_id, etag)
+        raise
+    component = await actions.change_component(call.db, call.caller, component_id, etag, values)
+    return answer("component", component, etag=True)
+
+
+async def delete_component(call: Call) -> Response:
+    """Archives the component; jobs keep it."""
+    archived: dict[str, object] = {"state": "archived"}
+    await actions.change_component(call.db, call.caller, call.id("component_id"), call.etag(), archived)
+    return NO_CONTENT
+
+
+async def _give_bytes_back(call: Call) -> None:
+    await queries.delete_archived_files(call.db)
+    await remove_objects(call)
 
 
 routes = [
@@ -60,4 +85,9 @@ routes = [
     get("/components", list_components, ComponentsAnswer, who=access.LIST, listing=queries.COLUMNS),
     post("/components", create_component, NewComponent, ComponentColumnsAnswer, who=access.CREATE),
     get("/components/{component_id:uuid}", get_component, ComponentAnswer, who=access.READ),
+    put(
+        "/components/{component_id:uuid}", change_component, ChangedComponent, ComponentColumnsAnswer, who=access.CHANGE
+    ),
+    delete("/components/{component_id:uuid}", delete_component, who=access.DELETE),
+    *purge_routes("components", queries.COMPONENT_COLUMNS, ComponentsAnswer, after=_give_bytes_back),
 ]

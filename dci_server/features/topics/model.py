@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from dci_server.features.products.model import ProductColumns, TopicOfProduct
 from dci_server.features.teams.model import Count
+from dci_server.features.users.model import UserColumns
 from dci_server.foundation.shapes import Id, JsonObject, State, empty_object
 
 TopicColumns = TopicOfProduct
@@ -45,6 +46,11 @@ class ChangedTopic(Struct, frozen=True, kw_only=True):
 class Subscribed(Struct, frozen=True):
     topic_id: str
     user_id: str
+
+
+class SubscribersAnswer(Struct):
+    users: list[UserColumns]
+    meta: Count = msgspec.field(name="_meta")
 
 
 class TopicAnswer(Struct):

@@ -9,6 +9,8 @@ import msgspec
 from dci_server.features.products.queries import PRODUCT_COLUMNS
 from dci_server.features.teams.queries import STATES
 from dci_server.features.topics.model import ChangedTopic, NewTopic, Subscribed, Topic, TopicOfProduct
+from dci_server.features.users.model import UserColumns
+from dci_server.features.users.queries import USER_COLUMNS
 from dci_server.foundation.database.changes import Assignments, Change, assignments, change_row
 from dci_server.foundation.database.connection import (
     Connection,
@@ -225,3 +227,21 @@ async def list_subscriptions(db: Connection, user_id: UUID, usable: Condition) -
             user_id=user_id,
         )
     )
+
+
+async def list_subscribers(db: Connection, topic_id: UUID) -> Json[list[UserColumns]] | None:
+    """None when there is no such topic."""
+    raw = await fetch_value(
+        db,
+        """select json_build_object('users', coalesce(json_agg(row_to_json(u)) filter (where u.id is not null), '[]'::json),
+                                    '_meta', json_build_object('count', count(u.id)))
+           from topics left join lateral (select """
+        + USER_COLUMNS
+        + """ from users join users_topics on users_topics.user_id = users.id
+              where users_topics.topic_id = topics.id and users.state <> 'archived'
+              order by users.created_at, users.id) as u on true
+           where topics.id = %(topic_id)s::uuid and topics.state <> 'archived'
+           group by topics.id""",
+        topic_id=topic_id,
+    )
+    return None if raw is None else Json(raw)

@@ -6,6 +6,7 @@ from dci_server.features.topics.model import (
     ChangedTopic,
     NewTopic,
     Subscribed,
+    SubscribersAnswer,
     TopicAnswer,
     TopicColumnsAnswer,
     TopicsAnswer,
@@ -15,7 +16,7 @@ from dci_server.foundation.database.connection import refusing_duplicates
 from dci_server.foundation.errors import ApiError, Conflict, NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, page, post, put
 from dci_server.foundation.names import require_plain_name
-from dci_server.foundation.purges import purge_routes
+from dci_server.foundation.purges import purge_routes, remove_objects
 
 
 async def list_topics(call: Call) -> Response:
@@ -88,6 +89,15 @@ async def list_subscriptions(call: Call) -> Response:
     return page(await queries.list_subscriptions(call.db, call.caller.id, usable))
 
 
+async def list_subscribers(call: Call) -> Response:
+    """The users that are told of new components of the topic."""
+    access.LIST_SUBSCRIBERS.require(call.caller)
+    subscribers = await queries.list_subscribers(call.db, call.id("topic_id"))
+    if subscribers is None:
+        raise NotFound("topic")
+    return page(subscribers)
+
+
 # quirk: a remoteci or feeder that may use the topic is told the same: it is no user who could be subscribed.
 _NOT_TWICE = "We are unable to create this resource. A similar resource already exists."
 
@@ -97,8 +107,14 @@ routes = [
     get("/topics/{topic_id:uuid}", get_topic, TopicAnswer, who=access.USE),
     put("/topics/{topic_id:uuid}", change_topic, ChangedTopic, TopicColumnsAnswer, who=access.CHANGE),
     delete("/topics/{topic_id:uuid}", delete_topic, who=access.DELETE),
-    *purge_routes("topics", queries.TOPIC_COLUMNS, TopicsColumnsAnswer),
+    *purge_routes("topics", queries.TOPIC_COLUMNS, TopicsColumnsAnswer, after=remove_objects),
     get("/topics/notifications", list_subscriptions, TopicsColumnsAnswer, who=access.LIST_SUBSCRIPTIONS),
     post("/topics/{topic_id:uuid}/notifications", subscribe, None, Subscribed, who=access.SUBSCRIBE),
     delete("/topics/{topic_id:uuid}/notifications", unsubscribe, who=access.UNSUBSCRIBE, needs_etag=False),
+    get(
+        "/topics/{topic_id:uuid}/notifications/users",
+        list_subscribers,
+        SubscribersAnswer,
+        who=access.LIST_SUBSCRIBERS,
+    ),
 ]

@@ -77,3 +77,31 @@ async def test_a_subscription_shows_no_topic_that_is_no_longer_the_callers(clien
     await world.db.execute("delete from products_teams where team_id = $1", world.ids["Blue"])
 
     assert (await alice.get("/topics/notifications")).json() == {"topics": [], "_meta": {"count": 0}}
+
+
+async def test_the_subscribers_of_a_topic_are_listed_without_archived_ones(client_of: ClientOf, world: World) -> None:
+    epm, path = client_of("epm"), f"/topics/{world.ids['RHEL-9.6']}/notifications/users"
+    nobody = (await epm.get(path)).json()
+    for user in ("alice", "bob"):
+        await world.add("users_topics", user_id=world.ids[f"user {user}"], topic_id=world.ids["RHEL-9.6"])
+    await world.db.execute("update users set state = 'archived' where id = $1", world.ids["user bob"])
+
+    response = await epm.get(path)
+
+    assert nobody == {"users": [], "_meta": {"count": 0}}
+    assert [user["name"] for user in response.json()["users"]] == ["alice"]
+    assert response.json()["_meta"] == {"count": 1}
+    assert "password" not in response.text
+
+
+@pytest.mark.parametrize(("who", "status"), [("admin", 200), ("reader", 401), ("alice", 401), ("blue_feeder", 401)])
+async def test_who_lists_the_subscribers(client_of: ClientOf, world: World, who: str, status: int) -> None:
+    response = await client_of(who).get(f"/topics/{world.ids['RHEL-9.6']}/notifications/users")
+
+    assert response.status_code == status
+
+
+async def test_an_absent_topic_has_no_list_of_subscribers(client_of: ClientOf) -> None:
+    response = await client_of("epm").get("/topics/00000000-0000-4000-8000-000000000000/notifications/users")
+
+    assert (response.status_code, response.json()["message"]) == (404, "topic not found")
