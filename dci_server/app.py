@@ -27,6 +27,8 @@ from dci_server.features.test_results.actions import JunitReader
 from dci_server.features.topics import routes as topics
 from dci_server.features.users import routes as users
 from dci_server.foundation.auth.authenticator import Authenticator
+from dci_server.foundation.auth.bearer import SingleSignOn
+from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.http import Application, Route, Services
@@ -79,7 +81,7 @@ def create_app() -> Application:
         secrets = SecretBox(read_keys(settings.secrets_key or ""))
         url = settings.database_url or ""
         pool = await open_pool(url)
-        authenticator = Authenticator(pool, url, secrets)
+        authenticator = Authenticator(pool, url, secrets, _single_sign_on(settings))
         store = open_store(settings.store_url)
         app.services = Services(
             db=pool,
@@ -101,6 +103,20 @@ def create_app() -> Application:
             await pool.close()
 
     return Application(all_routes(), lifespan)
+
+
+def _single_sign_on(settings: Settings) -> SingleSignOn | None:
+    address = settings.sso_address
+    if address is None:
+        return None
+    issuer = settings.sso_issuer or address
+    given = settings.sso_public_key
+    return SingleSignOn(
+        PublishedKeys(address, issuer) if given is None else GivenKey(given),
+        issuer=issuer,
+        audiences=settings.sso_audiences,
+        read_only_group=settings.sso_read_only_group,
+    )
 
 
 def _end_with_parent() -> None:

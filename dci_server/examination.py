@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from dci_server import running
+from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
 from dci_server.foundation.auth.secret_box import SecretBox, UnusableKeysError, load_or_create_key
 from dci_server.foundation.database.connection import Connection, fetch_rows, fetch_value, open_pool
 from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_of_running
@@ -46,6 +47,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         ("secrets key", _look_at_key),
         ("file store", _look_at_store),
         ("database", _look_at_database),
+        ("single sign-on", _look_at_single_sign_on),
         ("address", _look_at_address),
     )
     for part, look in looks:
@@ -117,6 +119,21 @@ async def _look_at_database(settings: Settings) -> str:
             await pool.close()
     place = "DATABASE_URL" if settings.database_url else "embedded"
     return f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open, {waiting} objects wait to be removed"
+
+
+async def _look_at_single_sign_on(settings: Settings) -> str:
+    address = settings.sso_address
+    if address is None:
+        return "off; SSO_ISSUER or SSO_URL turns it on"
+    issuer = settings.sso_issuer or address
+    if settings.sso_public_key is not None:
+        GivenKey(settings.sso_public_key)
+        return f"tokens of {issuer}, with the key of SSO_PUBLIC_KEY"
+    try:
+        count = await PublishedKeys(address, issuer).examine()
+    except ApiError as error:
+        raise Problem(f"{error.message}; asked was {address}, from SSO_URL and SSO_REALM, or SSO_ISSUER") from error
+    return f"tokens of {issuer}, {count} keys published"
 
 
 async def _require_known_schema(db: Connection) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from dci_server.foundation.auth.jwks import GivenKey
 from dci_server.foundation.auth.secret_box import SecretBox, load_or_create_key, read_keys
 from dci_server.foundation.database.connection import Connection, fetch_value, open_pool
 from dci_server.foundation.database.embedded import EmbeddedPostgres, EmbeddedPostgresError, url_of_running
@@ -54,7 +55,9 @@ def address_of(settings: Settings) -> str:
 
 
 def with_key(settings: Settings) -> Settings:
-    """The key that seals secrets: given, or kept in the data directory."""
+    """The key that seals secrets: given, or kept in the data directory. Raises UnusableKeysError for any that is of no use."""
+    if settings.sso_public_key is not None:
+        GivenKey(settings.sso_public_key)
     if settings.secrets_key:
         read_keys(settings.secrets_key)
         return settings

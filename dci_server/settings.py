@@ -2,6 +2,7 @@
 """Every environment variable, typed, with its default."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,19 @@ class Settings:
     unset for `secrets.key` in the data directory."""
     max_upload_bytes: int | None = None
     """DCI_MAX_UPLOAD_BYTES: the largest file; unset or 0 for no limit."""
+    sso_url: str | None = None
+    """SSO_URL: of a Keycloak, without the realm; unset without one."""
+    sso_realm: str = "redhat-external"
+    """SSO_REALM: of that Keycloak."""
+    sso_issuer: str | None = None
+    """SSO_ISSUER: what tokens call their provider (`iss`); unset for `<SSO_URL>/auth/realms/<SSO_REALM>`. Without SSO_URL
+    the provider is asked there."""
+    sso_audiences: tuple[str, ...] = ("api.dci", "dci")
+    """SSO_AUDIENCES: comma-separated; a token must be meant for one of them."""
+    sso_read_only_group: str = "redhat:employees"
+    """SSO_READ_ONLY_GROUP: the role of the provider that makes its bearer read-only."""
+    sso_public_key: str | None = None
+    """SSO_PUBLIC_KEY: the PEM key that signs the tokens; unset to have the provider's keys fetched."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -51,6 +65,13 @@ class Settings:
     def key_file(self) -> Path:
         return self.data_dir / "secrets.key"
 
+    @property
+    def sso_address(self) -> str | None:
+        """What the provider's `/.well-known/openid-configuration` is below; None without single sign-on."""
+        if self.sso_url is not None:
+            return f"{self.sso_url.rstrip('/')}/auth/realms/{self.sso_realm}"
+        return self.sso_issuer
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """An empty variable is an unset one. Raises SettingsError."""
@@ -59,6 +80,8 @@ class Settings:
         level = given.get("DCI_LOG_LEVEL", cls.log_level).lower()
         if level not in _LEVELS:
             raise SettingsError(f"DCI_LOG_LEVEL is one of {', '.join(_LEVELS)}; not {level!r}")
+        if "SSO_PUBLIC_KEY" in given and "SSO_URL" not in given and "SSO_ISSUER" not in given:
+            raise SettingsError("SSO_PUBLIC_KEY needs SSO_ISSUER, or SSO_URL: the provider whose tokens are believed")
         return cls(
             host=given.get("DCI_HOST", cls.host),
             port=_number(given, "DCI_PORT", 0, 65535, default=cls.port),
@@ -69,6 +92,12 @@ class Settings:
             admin_password=given.get("DCI_ADMIN_PASSWORD"),
             secrets_key=given.get("DCI_SECRETS_KEY"),
             max_upload_bytes=_number(given, "DCI_MAX_UPLOAD_BYTES", 0, 2**62, default=0) or None,
+            sso_url=_address(given, "SSO_URL"),
+            sso_realm=given.get("SSO_REALM", cls.sso_realm),
+            sso_issuer=_address(given, "SSO_ISSUER"),
+            sso_audiences=_words(given, "SSO_AUDIENCES", cls.sso_audiences),
+            sso_read_only_group=given.get("SSO_READ_ONLY_GROUP", cls.sso_read_only_group),
+            sso_public_key=given.get("SSO_PUBLIC_KEY"),
             log_level=level,
         )
 
@@ -78,6 +107,18 @@ def _directory(text: str) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError:
         raise SettingsError(f"DCI_DATA_DIR names a home directory that does not exist: {text}") from None
+
+
+def _address(given: Mapping[str, str], name: str) -> str | None:
+    text = given.get(name)
+    if text is not None and not re.fullmatch(r"https?://[^\s?#@]+", text):
+        raise SettingsError(f"{name} is an address like https://sso.example.org, without user and password")
+    return text
+
+
+def _words(given: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    words = (word.strip() for word in given.get(name, "").split(","))
+    return tuple(word for word in words if word) or default
 
 
 def _number(given: Mapping[str, str], name: str, least: int, most: int, *, default: int) -> int:

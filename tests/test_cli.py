@@ -176,6 +176,9 @@ def test_without_variables_the_server_is_local_and_embedded() -> None:
         ("DCI_MAX_UPLOAD_BYTES", "1G"),
         ("DCI_LOG_LEVEL", "loud"),
         ("DCI_DATA_DIR", "~nobody-of-that-name/data"),
+        ("SSO_URL", "sso.example.org"),
+        ("SSO_ISSUER", "https://user:password@sso.example.org"),
+        ("SSO_PUBLIC_KEY", "a key without its provider"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, value: str) -> None:

@@ -46,6 +46,12 @@ _LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
 _ON_COLUMNS = ("sort", "where", "query")
 _SECURITY = {
     "basic": {"type": "http", "scheme": "basic", "description": "Name and password of a user."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Access token of the single sign-on, where one is configured.",
+    },
     "signature": {
         "type": "apiKey",
         "in": "header",

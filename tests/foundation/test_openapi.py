@@ -81,7 +81,7 @@ def test_the_document_names_itself_and_its_calls() -> None:
     assert document["openapi"] == "3.1.0"
     assert document["info"] == {"title": "things", "version": "1.2"}
     assert set(document["paths"]["/api/v1/things"]) == {"get", "post"}
-    assert set(document["components"]["securitySchemes"]) == {"basic", "signature"}
+    assert set(document["components"]["securitySchemes"]) == {"basic", "bearer", "signature"}
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -141,7 +141,7 @@ def test_the_refusals_are_those_that_can_happen() -> None:
 
 def test_a_public_call_needs_no_credentials() -> None:
     assert operation_of(route(public=True))["security"] == []
-    assert operation_of(route())["security"] == [{"basic": []}, {"signature": []}]
+    assert operation_of(route())["security"] == [{"basic": []}, {"bearer": []}, {"signature": []}]
 
 
 def test_operation_identifiers_are_unique() -> None:

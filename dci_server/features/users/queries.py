@@ -211,7 +211,10 @@ _MEMBERSHIP_FACTS: LiteralString = """
 
 
 async def insert_member(db: Connection, team_id: UUID, user_id: UUID, changeable: Condition) -> Record:
-    """Whether both exist and the caller may; then the user is in the team, whether or not it was so before."""
+    """Whether both exist and the caller may; then the user is in the team, whether or not it was so before.
+
+    From now on it is so by a person's word, and no token takes it back.
+    """
     return await _write_membership(
         db,
         _MEMBERSHIP
@@ -219,7 +222,7 @@ async def insert_member(db: Connection, team_id: UUID, user_id: UUID, changeable
         + _MEMBERSHIP_OF
         + """added as (
             insert into users_teams (user_id, team_id) select member.id, team.id from team, member where team.is_allowed
-            on conflict do nothing)"""
+            on conflict (user_id, team_id) do update set by_sso = false)"""
         + _MEMBERSHIP_FACTS
         + ", true as is_possible",
         team_id,

@@ -7,9 +7,11 @@ cache is emptied on every process. While notifications can't be received, nothin
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import LiteralString
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +19,7 @@ import msgspec
 import structlog
 
 from dci_server.foundation.auth.basic import INVALID_CREDENTIALS, read_login_and_password
+from dci_server.foundation.auth.bearer import CANNOT_CREATE, NOT_CONFIGURED, SingleSignOn, SsoLogin
 from dci_server.foundation.auth.identity import Identity, SpecialTeams, TeamOfCaller
 from dci_server.foundation.auth.passwords import PasswordVerdicts
 from dci_server.foundation.auth.scheme import choose_scheme
@@ -31,7 +34,8 @@ from dci_server.foundation.auth.signatures import (
     require_in_window,
     require_signature,
 )
-from dci_server.foundation.database.connection import Connection, fetch_row, fetch_rows
+from dci_server.foundation.auth.sso_users import settle
+from dci_server.foundation.database.connection import Connection, Record, fetch_row, fetch_rows
 from dci_server.foundation.errors import ApiError, NotAuthenticated, PreconditionFailed, Unavailable
 
 log = structlog.get_logger("dci_server.auth")
@@ -147,27 +151,35 @@ _FIND_FEEDER = """
     from feeders join teams on teams.id = feeders.team_id
     where feeders.id = %(id)s::uuid and feeders.state = 'active'
 """
-# The name wins when one user's name is another user's e-mail (auth §3).
-_FIND_USER = """
+_USER: LiteralString = """
     select users.id, users.name, users.fullname, users.email, users.timezone, users.etag, users.password_hash,
            coalesce((select json_agg(row_to_json(t)) from (
                select teams.id, teams.name, teams.state, teams.has_pre_release_access
                from users_teams join teams on teams.id = users_teams.team_id
                where users_teams.user_id = users.id order by teams.created_at, teams.id) as t), '[]'::json) as teams
     from users
+"""
+# The name wins when one user's name is another user's e-mail (auth §3).
+_FIND_USER: LiteralString = (
+    _USER
+    + """
     where users.state = 'active' and (users.name = %(login)s::text or users.email = %(login)s::text)
     order by (users.name = %(login)s::text) desc limit 1
 """
+)
+_FIND_USER_BY_ID: LiteralString = _USER + "where users.state = 'active' and users.id = %(id)s::uuid"
 
 
 class Authenticator:
-    def __init__(self, db: Connection, url: str, secrets: SecretBox) -> None:
+    def __init__(self, db: Connection, url: str, secrets: SecretBox, sso: SingleSignOn | None = None) -> None:
         self._db = db
         self._url = url
         self._secrets = secrets
+        self._sso = sso
         self._verdicts = PasswordVerdicts()
         self._clients: dict[tuple[str, UUID], _Client] = {}
         self._users: dict[str, _User] = {}
+        self._sso_users: OrderedDict[SsoLogin, _User] = OrderedDict()
         self._special_teams: SpecialTeams | None = None
         self._generation = 0
         self._listening = False
@@ -186,6 +198,8 @@ class Authenticator:
             self._listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
+        if self._sso is not None:
+            await self._sso.close()
         self._verdicts.close()
 
     async def is_password(self, stored_hash: str, password: str, caller: Identity) -> bool:
@@ -200,6 +214,7 @@ class Authenticator:
         self._generation += 1
         self._clients.clear()
         self._users.clear()
+        self._sso_users.clear()
 
     def _heard(self, *_: object) -> None:
         self.forget()
@@ -212,7 +227,7 @@ class Authenticator:
         if scheme == "hmac":
             return await self._begin_signature(authorization, request)
         if scheme == "bearer":
-            raise NotAuthenticated("Authorization scheme Bearer unknown: single sign-on is not configured here")
+            return await self._check_token(authorization, request)
         return await self._check_password(authorization, request)
 
     async def _begin_signature(self, authorization: str, request: Request) -> Authentication:
@@ -227,6 +242,13 @@ class Authenticator:
         stored = user.password_hash if user else None
         if not await self._verdicts.verify(stored, password, subject=login) or user is None:
             raise NotAuthenticated(INVALID_CREDENTIALS)
+        return Authentication(_scoped(user.identity, request.headers.get("x-dci-team-id")), request)
+
+    async def _check_token(self, authorization: str, request: Request) -> Authentication:
+        if self._sso is None:
+            raise NotAuthenticated(NOT_CONFIGURED)
+        login = await self._sso.read(authorization)
+        user = self._sso_users.get(login) or await self._sso_user(login)
         return Authentication(_scoped(user.identity, request.headers.get("x-dci-team-id")), request)
 
     async def _client(self, claim: Claim) -> _Client:
@@ -269,24 +291,38 @@ class Authenticator:
         row = await fetch_row(self._db, _FIND_USER, login=login)
         if row is None:
             return None
-        teams = tuple(msgspec.json.decode(row["teams"], type=list[TeamOfCaller]))
-        user = _User(
-            Identity(
-                kind="user",
-                id=row["id"],
-                name=row["name"],
-                fullname=row["fullname"],
-                email=row["email"],
-                timezone=row["timezone"],
-                etag=row["etag"],
-                teams=teams,
-                special_teams=await self._special(),
-            ),
-            row["password_hash"],
-        )
+        user = await self._as_user(row)
         if self._may_remember(generation, len(self._users)):
             self._users[login] = user
         return user
+
+    async def _sso_user(self, login: SsoLogin) -> _User:
+        """Remembered for exactly what the token says, so that a token that says otherwise is looked at."""
+        identifier = await settle(self._db, login)
+        generation = self._generation
+        row = await fetch_row(self._db, _FIND_USER_BY_ID, id=identifier)
+        if row is None:
+            raise NotAuthenticated(CANNOT_CREATE)  # Archived a moment ago.
+        user = await self._as_user(row)
+        if self._may_remember(generation, 0):
+            self._sso_users[login] = user
+            if len(self._sso_users) > _REMEMBERED:
+                self._sso_users.popitem(last=False)
+        return user
+
+    async def _as_user(self, row: Record) -> _User:
+        identity = Identity(
+            kind="user",
+            id=row["id"],
+            name=row["name"],
+            fullname=row["fullname"],
+            email=row["email"],
+            timezone=row["timezone"],
+            etag=row["etag"],
+            teams=tuple(msgspec.json.decode(row["teams"], type=list[TeamOfCaller])),
+            special_teams=await self._special(),
+        )
+        return _User(identity, row["password_hash"])
 
     def _may_remember(self, generation: int, kept: int) -> bool:
         # What was read before a notification came may be older than it.

@@ -28,7 +28,7 @@ _MAKE_ONE = "make one with: openssl rand -base64 32"
 
 
 class UnusableKeysError(Exception):
-    """The server cannot start with these encryption keys; the message is for its operator."""
+    """The server cannot start with these keys; the message is for its operator."""
 
 
 class UnreadableSecret(Unavailable):
