@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything from a bare clone: the first target that needs it builds .venv with scripts/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench lock clean
+.PHONY: help setup run test check format docs bench lock clean
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -28,6 +28,9 @@ check: $(READY) ## The quick part: format, lint, types, import contracts
 format: $(READY) ## Format the code and sort the imports
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
+
+docs: $(READY) ## Write docs/permissions.md anew from the code
+	@$(BIN)/python -m scripts.permissions
 
 bench: $(READY) ## Load a server of its own over HTTP and print the table (BENCH="--help" for the options)
 	@$(BIN)/python -m benchmarks $(BENCH)

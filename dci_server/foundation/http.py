@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, LiteralString, TypeVar
 from urllib.parse import unquote
@@ -234,7 +234,6 @@ _CORS = (
     ),
 )
 _PREFLIGHT = (
-    *_CORS,
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
     (
         b"access-control-allow-headers",
@@ -320,7 +319,8 @@ class _Endpoint:
             return Response(200, headers=((b"allow", self.allow), *_PREFLIGHT), media_type=b"text/html; charset=utf-8")
         route = self.methods.get(method)
         if route is None:
-            raise MethodNotAllowed(f"{method} is not possible here; possible are {self.allow.decode()}")
+            refusal = MethodNotAllowed(f"{method} is not possible here; possible are {self.allow.decode()}")
+            return replace(_render(refusal, ""), headers=((b"allow", self.allow),))
         if route.public:
             return await route.handler(services)  # pyright: ignore[reportArgumentType] # public routes take the services
         headers = _read_headers(scope["headers"])

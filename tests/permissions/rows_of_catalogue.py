@@ -3,7 +3,9 @@
 
 from dataclasses import replace
 
-from tests.permissions.scene import CONTENT
+from dci_server.features.topics.access import USE
+from dci_server.foundation.auth.identity import Identity
+from tests.permissions.scene import CONTENT, Scene
 from tests.permissions.table import (
     Body,
     Own,
@@ -23,7 +25,7 @@ from tests.permissions.table import (
 _PRODUCTS = [
     Target("RHEL", {"product_id": "RHEL"}, with_product("RHEL")),
     Target("OpenShift", {"product_id": "OpenShift"}, with_product("OpenShift")),
-    Target("archived", {"product_id": "archived product"}, with_product("archived product"), gone=404),
+    Target("archived", {"product_id": "archived product"}, with_product("archived product"), told=404),
     absent("product_id"),
 ]
 _TOPICS = [
@@ -31,11 +33,26 @@ _TOPICS = [
         Target(topic, {"topic_id": f"topic {topic}"}, with_topic(f"topic {topic}"))
         for topic in ("exported", "pre-release", "of OpenShift")
     ),
-    # Its product is archived: 404 for those who need the product, and nothing to those who see every topic.
-    Target("of archived product", {"topic_id": "topic of archived product"}, refused=lambda _caller: 404),
-    Target("archived", {"topic_id": "topic archived"}, with_topic("topic archived"), gone=404),
+    # Those who need the product do not find it; those who see every topic do not mind.
+    Target("of archived product", {"topic_id": "topic of archived product"}, refused=lambda _scene, _caller: 404),
+    Target("archived", {"topic_id": "topic archived"}, with_topic("topic archived"), told=404),
     absent("topic_id"),
 ]
+_KNOWN_TOPICS = [replace(target, refused=None) for target in _TOPICS]
+
+
+def _subscribing(target: Target) -> Target:
+    """Remotecis and feeders that may use the topic are told 409: they are no users (resources §5.7)."""
+
+    def refused(scene: Scene, caller: Identity) -> int:
+        may_use = caller.reads_everything or caller.kind == "feeder" or target.own(scene, caller, USE)
+        if may_use and caller.kind != "user":
+            return 409
+        return target.refused(scene, caller) if target.refused else 401
+
+    return replace(target, refused=refused)
+
+
 _READABLE: dict[str, Own] = {
     "global exported": any_of(any_feeder, with_topic("topic exported")),
     "global pre-release": any_of(any_feeder, with_topic("topic pre-release")),
@@ -58,7 +75,7 @@ _WRITABLE: dict[str, Own] = {
 def _components(owners: dict[str, Own]) -> list[Target]:
     return [
         *(Target(name, {"component_id": f"component {name}"}, own) for name, own in owners.items()),
-        Target("archived", {"component_id": "component archived"}, of_team("Blue"), gone=404),
+        Target("archived", {"component_id": "component archived"}, of_team("Blue"), told=404),
         absent("component_id"),
     ]
 
@@ -75,12 +92,12 @@ def _files(owners: dict[str, Own]) -> list[Target]:
             "archived file",
             {"component_id": blue, "file_id": "component file archived of Blue"},
             of_team("Blue"),
-            gone=404,
+            told=404,
         ),
         Target(
-            "another component's", {"component_id": blue, "file_id": "component file of Red"}, of_team("Blue"), gone=404
+            "another component's", {"component_id": blue, "file_id": "component file of Red"}, of_team("Blue"), told=404
         ),
-        Target("absent file", {"component_id": blue, "file_id": "absent"}, of_team("Blue"), gone=404),
+        Target("absent file", {"component_id": blue, "file_id": "absent"}, of_team("Blue"), told=404),
         absent("component_id", "file_id"),
     ]
 
@@ -108,30 +125,41 @@ CATALOGUE = [
     row("GET /products/{product_id}", _PRODUCTS),
     row("PUT /products/{product_id}", _PRODUCTS, body=constant({"description": "?"}), etag=("products", "product_id")),
     row("DELETE /products/{product_id}", _PRODUCTS, etag=("products", "product_id")),
-    row("GET /products/{product_id}/teams", [replace(target, gone=None) for target in _PRODUCTS]),
+    row("GET /products/{product_id}/teams", [replace(target, told=None) for target in _PRODUCTS]),
     row(
         "POST /products/{product_id}/teams",
         _PRODUCTS,
-        Target("RHEL, archived team", {"product_id": "RHEL"}, body=_attach("archived team"), gone=404),
-        Target("RHEL, absent team", {"product_id": "RHEL"}, body=_attach("absent"), gone=404),
+        Target("RHEL, archived team", {"product_id": "RHEL"}, body=_attach("archived team"), told=404),
+        Target("RHEL, absent team", {"product_id": "RHEL"}, body=_attach("absent"), told=404),
         body=_attach("Green"),
     ),
     row(
         "DELETE /products/{product_id}/teams/{team_id}",
         [replace(target, path={**target.path, "team_id": "Blue"}) for target in _PRODUCTS],
-        Target("RHEL, absent team", {"product_id": "RHEL", "team_id": "absent"}, gone=404),
+        Target("RHEL, absent team", {"product_id": "RHEL", "team_id": "absent"}, told=404),
     ),
     row("GET /products/purge"),
-    row("POST /products/purge", Target("an archived one has topics", gone=409)),
+    row("POST /products/purge", Target("an archived one has topics", told=409)),
     row("GET /topics"),
     row("POST /topics", body=lambda scene: {"name": "new", "product_id": scene.id("RHEL")}),
     row("GET /topics/{topic_id}", _TOPICS),
-    row("PUT /topics/{topic_id}", _TOPICS, body=constant({"data": {"a": 1}}), etag=("topics", "topic_id")),
-    row("DELETE /topics/{topic_id}", _TOPICS, etag=("topics", "topic_id")),
+    row(
+        "PUT /topics/{topic_id}",
+        _KNOWN_TOPICS,
+        Target(
+            "exported, archiving it",
+            {"topic_id": "topic exported"},
+            body=constant({"state": "archived"}),
+            also=lambda caller: caller.is_epm,
+        ),
+        body=constant({"data": {"a": 1}}),
+        etag=("topics", "topic_id"),
+    ),
+    row("DELETE /topics/{topic_id}", _KNOWN_TOPICS, etag=("topics", "topic_id")),
     row("GET /topics/{topic_id}/components", _TOPICS),
-    row("POST /topics/{topic_id}/notifications", _TOPICS),
-    row("DELETE /topics/{topic_id}/notifications", _TOPICS),
-    row("GET /topics/{topic_id}/notifications/users", _TOPICS),
+    row("POST /topics/{topic_id}/notifications", [_subscribing(target) for target in _TOPICS]),
+    row("DELETE /topics/{topic_id}/notifications", _KNOWN_TOPICS),
+    row("GET /topics/{topic_id}/notifications/users", _KNOWN_TOPICS),
     row("GET /topics/notifications"),
     row("GET /topics/purge"),
     row("POST /topics/purge"),
@@ -144,8 +172,8 @@ CATALOGUE = [
             sent(f"{team}'s", of_team(team), _new_component("topic exported", team))
             for team in ("Blue", "Red", "Red Hat")
         ],
-        sent("archived topic", of_team("Blue"), _new_component("topic archived", "Blue"), gone=404),
-        sent("absent topic", of_team("Blue"), _new_component("absent", "Blue"), gone=409),
+        sent("archived topic", of_team("Blue"), _new_component("topic archived", "Blue"), told=404),
+        sent("absent topic", of_team("Blue"), _new_component("absent", "Blue"), told=409),
     ),
     row("GET /components/{component_id}", _components(_READABLE)),
     row(

@@ -41,7 +41,7 @@ def _rows(plural: str) -> list[Row]:
         row(
             f"POST /{plural}",
             [sent(f"{team}'s", of_team(team), _new(team)) for team in ("Blue", "Red", "Red Hat")],
-            sent("absent team", of_nobody, _new("absent"), gone=409),
+            sent("absent team", of_nobody, _new("absent"), told=409),
         ),
         row(f"GET {one}", targets),
         row(
@@ -72,7 +72,7 @@ LABS = [
             "Blue's, absent user",
             {"remoteci_id": "remoteci of Blue", "user_id": "absent"},
             of_team("Blue"),
-            gone=404,
+            told=404,
         ),
     ),
     *_rows("feeders"),

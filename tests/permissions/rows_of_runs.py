@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs, and what hangs on them."""
 
+from dataclasses import replace
+
 from dci_server.foundation.auth.identity import Identity
-from tests.permissions.scene import CONTENT, OWNERS
+from tests.permissions.scene import CONTENT, OWNERS, Scene
 from tests.permissions.table import (
     Body,
     Own,
     Target,
+    absent,
     all_of,
+    constant,
     of_nobody,
     of_team,
     row,
@@ -27,14 +31,14 @@ _COMPONENTS: dict[str, Own] = {
 }
 
 
-def _only_remotecis(caller: Identity) -> int:
+def _only_remotecis(_scene: Scene, caller: Identity) -> int:
     return 401 if caller.kind == "remoteci" else 400
 
 
-def _only_remotecis_that_see_it(caller: Identity) -> int:
+def _only_remotecis_that_see_it(scene: Scene, caller: Identity) -> int:
     """What a new job refers to is not found by those who do not see it (decision 14)."""
     if caller.is_read_only:
-        return _only_remotecis(caller)
+        return _only_remotecis(scene, caller)
     return 404 if caller.kind == "remoteci" else 400
 
 
@@ -46,10 +50,10 @@ def _on_topics(**more: object) -> list[Target]:
         *(sent(topic, with_topic(topic), new_job(topic)) for topic in ("topic exported", "topic pre-release")),
         sent("topic of OpenShift", with_topic("topic of OpenShift"), new_job("topic of OpenShift")),
         *(
-            sent(topic, with_topic(topic), new_job(topic), gone=404)
+            sent(topic, with_topic(topic), new_job(topic), told=404)
             for topic in ("topic of archived product", "topic archived")
         ),
-        sent("topic absent", with_topic("topic exported"), new_job("absent"), gone=404),
+        sent("topic absent", with_topic("topic exported"), new_job("absent"), told=404),
     ]
 
 
@@ -69,8 +73,8 @@ def _after(key: str, thing: str) -> list[Target]:
             sent(f"{key} of {team}", own(team), new_job(f"{thing} of {team}"), refused=_only_remotecis_that_see_it)
             for team in OWNERS
         ),
-        sent(f"{key} archived", own("Blue"), new_job(f"{thing} archived"), gone=404),
-        sent(f"{key} absent", of_nobody, new_job("absent"), gone=404),
+        sent(f"{key} archived", own("Blue"), new_job(f"{thing} archived"), told=404),
+        sent(f"{key} absent", of_nobody, new_job("absent"), told=404),
     ]
 
 
@@ -81,10 +85,48 @@ def _uploads() -> list[Target]:
             own=target.own,
             body=lambda _scene: CONTENT,
             headers={"DCI-NAME": "'a.log'", "DCI-JOB-ID": target.path["job_id"]},
-            gone=target.gone,
+            told=target.told,
         )
         for target in _JOBS
     ]
+
+
+_JOBSTATES = [
+    *targets_of_teams("jobstate_id", "jobstate of job")[:3],
+    absent("jobstate_id"),
+]
+_OF_ARCHIVED_JOB = Target("of archived job", {"jobstate_id": "jobstate of job archived"}, of_team("Blue"))
+_PIPELINES = targets_of_teams("pipeline_id", "pipeline")
+_ON_BLUE: dict[str, Own] = {
+    "of Blue": of_team("Blue"),
+    "of Red": of_nobody,
+    "granted to Blue": of_team("Blue"),
+}
+
+
+def _with_components(*others: Target) -> list[Target]:
+    """Jobs of each team with a component that all may use, and Blue's job with others."""
+    exported = "component global exported"
+    return [*(replace(job, path={**job.path, "component_id": exported}) for job in _JOBS), *others]
+
+
+def _attached(target: Target) -> Target:
+    """The component is in the body."""
+    component = target.path["component_id"]
+
+    def body(scene: Scene) -> object:
+        return {"id": scene.id(component)}
+
+    return replace(target, path={"job_id": target.path["job_id"]}, body=body)
+
+
+def _blue_job_and(component: str, own: Own, told: int | None = None) -> Target:
+    path = {"job_id": "job of Blue", "component_id": component}
+    return Target(f"Blue's, {component}", path, own, told=told)
+
+
+def _new_pipeline(team: str) -> Body:
+    return lambda scene: {"name": "new", "team_id": scene.id(team)}
 
 
 RUNS = [
@@ -105,6 +147,31 @@ RUNS = [
         refused=_only_remotecis,
     ),
     row("POST /jobs/schedule", _on_topics(), refused=_only_remotecis),
+    row("POST /jobs/{job_id}/update", _JOBS),
+    row("POST /jobs/upgrade", sent_of_teams("job", lambda job: lambda scene: {"job_id": scene.id(job)})),
+    row("GET /jobs/purge"),
+    row("POST /jobs/purge"),
+    row("GET /jobs/{job_id}/components", _JOBS),
+    row(
+        "POST /jobs/{job_id}/components",
+        [
+            _attached(target)
+            for target in _with_components(
+                *(_blue_job_and(f"component {name}", own) for name, own in _ON_BLUE.items()),
+                _blue_job_and("component archived", of_team("Blue"), told=404),
+                _blue_job_and("absent", of_team("Blue"), told=404),
+            )
+        ],
+    ),
+    row(
+        "DELETE /jobs/{job_id}/components/{component_id}",
+        _with_components(
+            _blue_job_and("component archived", of_team("Blue"), told=404),
+            _blue_job_and("absent", of_team("Blue"), told=404),
+        ),
+    ),
+    row("POST /jobs/{job_id}/kv", _JOBS, body=constant({"key": "new", "value": 1})),
+    row("DELETE /jobs/{job_id}/kv", _JOBS, body=constant({"key": "new"})),
     row("GET /jobs/{job_id}/jobstates", _JOBS),
     row("GET /jobs/{job_id}/files", _JOBS),
     row("GET /jobs/{job_id}/results", _JOBS),
@@ -112,8 +179,23 @@ RUNS = [
         "POST /jobstates",
         sent_of_teams("job", lambda job: lambda scene: {"job_id": scene.id(job), "status": "running"}),
     ),
+    row("GET /jobstates/{jobstate_id}", _JOBSTATES, _OF_ARCHIVED_JOB),
+    row("DELETE /jobstates/{jobstate_id}", _JOBSTATES, replace(_OF_ARCHIVED_JOB, told=404)),
     row("POST /files", _uploads()),
+    row("GET /files/purge"),
+    row("POST /files/purge"),
+    row("DELETE /files/{file_id}", _FILES),
     row("GET /files/{file_id}", _FILES),
     row("GET /files/{file_id}/content", _FILES),
     row("GET /files/{file_id}/junit", _FILES),
+    row("GET /pipelines"),
+    row(
+        "POST /pipelines",
+        [sent(f"{team}'s", of_team(team), _new_pipeline(team)) for team in OWNERS],
+        sent("absent team", of_nobody, _new_pipeline("absent"), told=409),
+    ),
+    row("GET /pipelines/{pipeline_id}", _PIPELINES),
+    row("PUT /pipelines/{pipeline_id}", _PIPELINES, body=constant({"name": "new"}), etag=("pipelines", "pipeline_id")),
+    row("DELETE /pipelines/{pipeline_id}", _PIPELINES, etag=("pipelines", "pipeline_id")),
+    row("GET /pipelines/{pipeline_id}/jobs", _PIPELINES),
 ]

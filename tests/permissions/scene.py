@@ -178,16 +178,20 @@ async def _add_products_and_topics(world: World, scene: Scene) -> None:
         ("topic of OpenShift", "OpenShift", True),
         ("topic of archived product", "archived product", True),
         ("topic archived", "RHEL", True),
+        ("topic next", "RHEL", True),
     ):
         scene.topics[name] = Topic(product, is_exported)
         world.ids[name] = await world.add(
             "topics",
             name=name,
             product_id=world.ids[product],
-            component_types=["compose"],
+            component_types=[] if name == "topic next" else ["compose"],
             export_control=is_exported,
             state="archived" if name == "topic archived" else "active",
         )
+    await world.db.execute(
+        "update topics set next_topic_id = $1 where id = $2", world.ids["topic next"], world.ids["topic exported"]
+    )
 
 
 async def _add_components(world: World, store: Store) -> None:
@@ -247,6 +251,7 @@ async def _add_job(world: World, name: str, owner: str, **values: object) -> Non
         product_id=world.ids["RHEL"],
         **values,
     )
+    await world.add("jobs_components", job_id=world.ids[name], component_id=world.ids["component global exported"])
     world.ids[f"jobstate of {name}"] = await world.add("jobstates", job_id=world.ids[name], status="running")
 
 

@@ -16,7 +16,7 @@ from tests.permissions.scene import OWNERS, Scene
 Own = Callable[[Scene, Identity, Rule], bool]
 """Whether a target is the caller's, said anew here and not taken from the server."""
 Body = Callable[[Scene], object]
-Refused = Callable[[Identity], int]
+Refused = Callable[[Scene, Identity], int]
 """What those are told whom the rule does not allow, where that is not what the rule says: 401, or 404."""
 
 _CONVERTOR = re.compile(r":\w+")
@@ -46,8 +46,10 @@ class Target:
     own: Own = of_nobody
     body: Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    gone: int | None = None
-    """What those are told who would be allowed, if only it were there."""
+    told: int | None = None
+    """To those who are allowed, when it can't be done: 404 when there is nothing, 409 when it is impossible."""
+    also: Callable[[Identity], bool] = lambda _caller: True
+    """What the words of the rule ask for in addition on this target."""
     refused: Refused | None = None
 
 
@@ -133,25 +135,25 @@ def targets_of_teams(parameter: str, thing: str) -> list[Target]:
     return [*owned, archived(parameter, thing, of_team("Blue")), absent(parameter)]
 
 
-def archived(parameter: str, thing: str, own: Own, *, gone: int = 404) -> Target:
-    return Target("archived", {parameter: f"{thing} archived"}, own, gone=gone)
+def archived(parameter: str, thing: str, own: Own, *, told: int = 404) -> Target:
+    return Target("archived", {parameter: f"{thing} archived"}, own, told=told)
 
 
-def absent(*parameters: str, gone: int = 404) -> Target:
-    return Target("absent", dict.fromkeys(parameters, "absent"), gone=gone)
+def absent(*parameters: str, told: int = 404) -> Target:
+    return Target("absent", dict.fromkeys(parameters, "absent"), told=told)
 
 
-def sent(name: str, own: Own, body: Body, *, gone: int | None = None, refused: Refused | None = None) -> Target:
+def sent(name: str, own: Own, body: Body, *, told: int | None = None, refused: Refused | None = None) -> Target:
     """A target that the body names, not the path."""
-    return Target(name, own=own, body=body, gone=gone, refused=refused)
+    return Target(name, own=own, body=body, told=told, refused=refused)
 
 
 def sent_of_teams(thing: str, body: Callable[[str], Body]) -> list[Target]:
     """Like `targets_of_teams` for what the body names."""
     return [
         *(sent(f"{team}'s", of_team(team), body(f"{thing} of {team}")) for team in OWNERS),
-        sent("archived", of_team("Blue"), body(f"{thing} archived"), gone=404),
-        sent("absent", of_nobody, body("absent"), gone=404),
+        sent("archived", of_team("Blue"), body(f"{thing} archived"), told=404),
+        sent("absent", of_nobody, body("absent"), told=404),
     ]
 
 

@@ -77,6 +77,25 @@ async def test_who_may(row: Row, matrix: Matrix, request: pytest.FixtureRequest)
         pytest.fail("\n".join([row.route, *wrong]), pytrace=False)
 
 
+async def test_head_is_a_get_without_the_body(matrix: Matrix) -> None:
+    wrong: list[str] = []
+    admin = CALLERS[0]
+    for row in ROWS_OF_ROUTES:
+        for target in row.targets if row.route.startswith("GET ") else ():
+            request = await _request(matrix, row, target, admin)
+            async with matrix.db.undoing():
+                got = await matrix.clients[admin.name].send(request)
+                head = await matrix.clients[admin.name].head(request.url)
+            if head.content or _what_head_tells(head) != _what_head_tells(got):
+                wrong.append(f"{row.route}, {target.name}: {_what_head_tells(head)}, but GET {_what_head_tells(got)}")
+
+    assert wrong == []
+
+
+def _what_head_tells(response: httpx.Response) -> list[object]:
+    return [response.status_code, *(response.headers.get(name) for name in ("content-type", "content-length", "etag"))]
+
+
 async def _call(matrix: Matrix, row: Row, target: Target, caller: Caller) -> Cell:
     async with matrix.db.undoing():
         response = await matrix.clients[caller.name].send(await _request(matrix, row, target, caller))
@@ -133,12 +152,12 @@ def _expected(matrix: Matrix, route: Route, target: Target, caller: Caller) -> s
     identity = matrix.scene.identity_of(caller)
     if identity is None:
         return set(route.answers or {200: None}) if route.public else {401}
-    refusal = target.refused(identity) if target.refused else 404 if route.who.hides else 401
-    is_allowed = route.who.allows(identity, target.own(matrix.scene, identity, route.who))
-    if target.gone is None:
+    refusal = target.refused(matrix.scene, identity) if target.refused else 404 if route.who.hides else 401
+    is_allowed = route.who.allows(identity, target.own(matrix.scene, identity, route.who)) and target.also(identity)
+    if target.told is None:
         return set(route.answers or {200: None}) if is_allowed else {refusal}
     # Which is looked at first, whether it is there or whether the caller may, the golden file says.
-    return {target.gone} if is_allowed else {target.gone, refusal}
+    return {target.told} if is_allowed else {target.told, refusal}
 
 
 def _differences(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> list[str]:

@@ -18,7 +18,8 @@ READ = Rule(
 )
 READ_PARTS = READERS_OF_TEAM
 CREATE = Rule(
-    "remotecis, on a topic, with components and after jobs that are open to their team; not those of Red Hat",
+    "remotecis, on a topic, with components and after jobs that are open to their team; not those of Red Hat; "
+    "users and feeders are told 400",
     lambda caller, own: caller.kind == "remoteci" and own,
     writes=True,
 )

@@ -16,7 +16,10 @@ USE = Rule(
 CREATE = EPMS_AND_FEEDERS
 CHANGE = EPMS_AND_FEEDERS
 DELETE = EPMS
-SUBSCRIBE = Rule("users who may use the topic", lambda caller, own: caller.kind == "user" and USE.allows(caller, own))
+SUBSCRIBE = Rule(
+    "users who may use the topic; remotecis and feeders that may are told 409",
+    lambda caller, own: caller.kind == "user" and USE.allows(caller, own),
+)
 UNSUBSCRIBE = EVERYBODY
 LIST_SUBSCRIBERS = EPMS
 LIST_SUBSCRIPTIONS = SEES_OWN

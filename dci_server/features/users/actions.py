@@ -57,7 +57,8 @@ async def change_profile(
     db: Connection, authenticator: Authenticator, caller: Identity, etag: str, changes: ChangedProfile
 ) -> Json[UserColumns]:
     """Empty texts keep what is stored: a command-line client sends them for what was not given."""
-    access.ONESELF.require(caller)
+    if not access.ONESELF.allows(caller, True):
+        raise NotFound("user")
     require_plain_texts(changes)
     await _require_current_password(db, authenticator, caller, changes)
     password = await authenticator.hash_password(changes.new_password) if changes.new_password else UNSET

@@ -35,7 +35,7 @@ SEES_OWN = Rule("every caller; each sees what is theirs", lambda _caller, _own: 
 SUPER_ADMINS = Rule("super admins", lambda caller, _own: caller.is_super_admin)
 EPMS = Rule("super admins, EPM", lambda caller, _own: caller.is_epm)
 EPMS_AND_FEEDERS = Rule(
-    "super admins, EPM, feeders",
+    "super admins, EPM, feeders; not those of Red Hat",
     lambda caller, _own: caller.is_epm or (caller.kind == "feeder" and not caller.is_read_only),
 )
 READERS_OF_TEAM = Rule(
