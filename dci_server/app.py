@@ -12,6 +12,7 @@ from pathlib import Path
 from dci_server import __version__, documentation, health
 from dci_server.features.audits import routes as audits
 from dci_server.features.components import routes as components
+from dci_server.features.feeders import routes as feeders
 from dci_server.features.files import routes as files
 from dci_server.features.identity import routes as identity
 from dci_server.features.job_components import routes as job_components
@@ -55,6 +56,7 @@ _FEATURES = (
     users,
     products,
     remotecis,
+    feeders,
     audits,
 )
 
@@ -91,6 +93,7 @@ def create_app() -> Application:
             metrics=Metrics(),
             readers={"application/junit": JunitReader()},
             max_upload_bytes=settings.max_upload_bytes,
+            legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
         )
         remover = ObjectRemover(pool, store)
         await authenticator.start()

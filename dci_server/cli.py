@@ -17,6 +17,7 @@ from click.shell_completion import get_completion_class
 from rich.console import Console
 
 from dci_server import __version__, demonstration, examination, running
+from dci_server.foundation.auth.client_secrets import LONGEST_OVERLAP
 from dci_server.foundation.auth.secret_box import UnusableKeysError
 from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.database.embedded import EmbeddedPostgresError
@@ -182,27 +183,37 @@ def migrate(**options: str | None) -> None:
 @click.option("--remoteci", help="Also create this laboratory and print its credentials.")
 @click.option("--team", default=DEMO_TEAM, show_default=True, help="The team of the laboratory; created when missing.")
 @click.option("--rotate", is_flag=True, help="Give a laboratory that exists a new secret.")
+@click.option(
+    "--overlap",
+    type=click.IntRange(0, LONGEST_OVERLAP),
+    default=0,
+    show_default=True,
+    help="With --rotate: for how many seconds the old secret stays valid.",
+)
 @click.option("--demo/--no-demo", default=False, help="Also set the scene of the demonstration.")
 @with_settings
-def provision(remoteci: str | None, team: str, rotate: bool, demo: bool, **options: str | None) -> None:
+def provision(remoteci: str | None, team: str, rotate: bool, overlap: int, demo: bool, **options: str | None) -> None:
     """Create what a hub needs (again is harmless): the teams with a role, the administrator, a laboratory.
 
     To point a real laboratory at this server: dci-server provision --remoteci NAME --team TEAM > lab.rc
     """
+    if overlap and not rotate:
+        raise click.UsageError("--overlap goes with --rotate")
     with running.database(running.with_key(_settings(options))) as settings:
         scene = running.prepare_now(settings, with_demo=demo).scene
         for name, created in ((ADMIN_RC, scene.administrator), (DEMO_RC, scene.remoteci)):
             if created is not None:
                 click.echo(f"created; the credentials are in {settings.data_dir / name}", err=True)
         if remoteci is not None:
-            _print_remoteci(settings, remoteci, team, rotate=rotate)
+            _print_remoteci(settings, remoteci, team, rotate=rotate, overlap=overlap)
 
 
-def _print_remoteci(settings: Settings, name: str, team: str, *, rotate: bool) -> None:
+def _print_remoteci(settings: Settings, name: str, team: str, *, rotate: bool, overlap: int) -> None:
     async def add() -> str:
         pool = await open_pool(settings.database_url or "", size=1)
         try:
-            credentials = await add_remoteci(pool, running.box_of(settings), name, team, rotate=rotate)
+            box = running.box_of(settings)
+            credentials = await add_remoteci(pool, box, name, team, rotate=rotate, overlap=overlap)
         finally:
             await pool.close()
         if credentials is None:

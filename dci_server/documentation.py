@@ -55,6 +55,7 @@ def describe(route: Route) -> RouteDescription:
         raw_body=route.streams,
         answers=route.answers,
         list_parameters=route.listing or (),
+        query=route.query,
         needs_etag=route.needs_etag,
         public=route.public,
         headers=route.headers,

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID, uuid4
 
+from dci_server.foundation.auth.client_secrets import REMOTECIS, NewSecret, first_secret, rotation
 from dci_server.foundation.auth.passwords import hash_password
-from dci_server.foundation.auth.secret_box import SecretBox, new_secret
+from dci_server.foundation.auth.secret_box import SecretBox
 from dci_server.foundation.database.connection import (
     Connection,
     execute,
@@ -72,9 +73,12 @@ async def provision(db: Connection, box: SecretBox, admin_password: str | None, 
 
 
 async def add_remoteci(
-    db: Connection, box: SecretBox, name: str, team_name: str, *, rotate: bool
+    db: Connection, box: SecretBox, name: str, team_name: str, *, rotate: bool, overlap: int = 0
 ) -> Credentials | None:
-    """A laboratory and its team. None when it exists and its secret is to stay."""
+    """A laboratory and its team. None when it exists and its secret is to stay.
+
+    Rotated, its old secrets stay valid for `overlap` seconds.
+    """
     async with transaction(db) as connection:
         team = await _id(
             connection,
@@ -85,7 +89,7 @@ async def add_remoteci(
         created = await _remoteci(connection, box, name, team)
         if created is not None or not rotate:
             return created
-        return await _rotate(connection, box, name, team)
+        return await _rotate(connection, box, name, team, overlap)
 
 
 async def rewrap(db: Connection, box: SecretBox) -> int:
@@ -173,34 +177,39 @@ async def _user(connection: Connection, name: str, fullname: str, team: UUID, pa
 
 
 async def _remoteci(connection: Connection, box: SecretBox, name: str, team: UUID) -> Credentials | None:
-    identifier, secret = uuid4(), new_secret()
+    identifier = uuid4()
+    secret = NewSecret.for_owner(box, identifier)
     created = await fetch_value(
         connection,
         """with created as (
                insert into remotecis (id, name, team_id) values (%(id)s::uuid, %(name)s::text, %(team)s::uuid)
-               on conflict (name, team_id) do nothing returning id)
-           insert into client_secrets (remoteci_id, sealed_secret) select id, %(sealed)s::bytea from created
-           returning remoteci_id""",
+               on conflict (name, team_id) do nothing returning id)"""
+        + first_secret(REMOTECIS)
+        + " select id from created",
         id=identifier,
         name=name,
         team=team,
-        sealed=box.seal(secret, identifier),
+        sealed_secret=secret.sealed,
     )
-    return None if created is None else Credentials(f"remoteci/{identifier}", secret)
+    return None if created is None else Credentials(f"remoteci/{identifier}", secret.clear)
 
 
-async def _rotate(connection: Connection, box: SecretBox, name: str, team: UUID) -> Credentials:
+async def _rotate(connection: Connection, box: SecretBox, name: str, team: UUID, overlap: int) -> Credentials:
     identifier: UUID = await fetch_value(
         connection, "select id from remotecis where name = %(name)s::text and team_id = %(team)s::uuid",
         name=name, team=team,
     )  # fmt: skip
-    secret = new_secret()
+    secret = NewSecret.for_owner(box, identifier)
     await execute(
         connection,
-        """with old as (delete from client_secrets where remoteci_id = %(id)s::uuid),
-                new as (insert into client_secrets (remoteci_id, sealed_secret) values (%(id)s::uuid, %(sealed)s::bytea))
-           update remotecis set etag = new_etag(), updated_at = utc_now(), state = 'active' where id = %(id)s::uuid""",
-        sealed=box.seal(secret, identifier),
+        """with changed as (
+               update remotecis set etag = new_etag(), updated_at = utc_now(), state = 'active'
+               where id = %(id)s::uuid returning id)"""
+        + rotation(REMOTECIS)
+        + " select from changed",
         id=identifier,
+        overlap=overlap,
+        expires_in=None,
+        sealed_secret=secret.sealed,
     )
-    return Credentials(f"remoteci/{identifier}", secret)
+    return Credentials(f"remoteci/{identifier}", secret.clear)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_NUMBER = 20
 
@@ -49,6 +50,9 @@ class Settings:
     """SSO_READ_ONLY_GROUP: the role of the provider that makes its bearer read-only."""
     sso_public_key: str | None = None
     """SSO_PUBLIC_KEY: the PEM key that signs the tokens; unset to have the provider's keys fetched."""
+    legacy_secrets_in_reads: bool = False
+    """DCI_LEGACY_SECRETS_IN_READS: whether GET shows the secrets of remotecis and feeders to their teams and to super
+    admins, for old provisioning scripts."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -98,6 +102,7 @@ class Settings:
             sso_audiences=_words(given, "SSO_AUDIENCES", cls.sso_audiences),
             sso_read_only_group=given.get("SSO_READ_ONLY_GROUP", cls.sso_read_only_group),
             sso_public_key=given.get("SSO_PUBLIC_KEY"),
+            legacy_secrets_in_reads=_switch(given, "DCI_LEGACY_SECRETS_IN_READS"),
             log_level=level,
         )
 
@@ -119,6 +124,13 @@ def _address(given: Mapping[str, str], name: str) -> str | None:
 def _words(given: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     words = (word.strip() for word in given.get(name, "").split(","))
     return tuple(word for word in words if word) or default
+
+
+def _switch(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name, "off")
+    if text.lower() not in _SWITCH:
+        raise SettingsError(f"{name} is one of {', '.join(_SWITCH)}; not {text!r}")
+    return _SWITCH[text.lower()]
 
 
 def _number(given: Mapping[str, str], name: str, least: int, most: int, *, default: int) -> int:

@@ -76,6 +76,8 @@ def test_the_commands_are_those_of_the_manual() -> None:
         (["serve", "--nonsense"], {}, 2, "dci-server serve --help"),
         (["serve", "--port", "abc"], {}, 1, "DCI_PORT is a number"),
         (["serve"], {"DCI_WORKERS": "0"}, 1, "DCI_WORKERS is a number"),
+        (["serve"], {"DCI_LEGACY_SECRETS_IN_READS": "maybe"}, 1, "DCI_LEGACY_SECRETS_IN_READS is one of 1, true"),
+        (["provision", "--remoteci", "lab", "--overlap", "60"], {}, 2, "--overlap goes with --rotate"),
         (["serve", "--port", "0"], {"DCI_SECRETS_KEY": "short"}, 1, "DCI_SECRETS_KEY: key 1"),
         (["database-url"], {}, 1, "no database is running"),
         (["demo"], {}, 1, "dci-server provision --demo"),

@@ -34,6 +34,7 @@ from dci_server.foundation.errors import (
 from dci_server.foundation.listing.columns import Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 from dci_server.foundation.metrics import Metrics
+from dci_server.foundation.parameters import Parameter
 from dci_server.foundation.routing import Paths
 from dci_server.foundation.storage import Store
 from dci_server.foundation.storage.store import MIB
@@ -64,6 +65,7 @@ class Services:
     metrics: Metrics
     readers: Mapping[str, ContentReader]
     max_upload_bytes: int | None = None
+    legacy_secrets_in_reads: bool = False
 
 
 @dataclass(slots=True)
@@ -87,6 +89,11 @@ class Call:
     def caller(self) -> Identity:
         return self.authentication.caller
 
+    @property
+    def parameters(self) -> Sequence[tuple[str, str]]:
+        """Of the query string, as they were signed."""
+        return self.authentication.parameters
+
     def id(self, name: str) -> UUID:
         return self.path_parameters[name]
 
@@ -97,7 +104,7 @@ class Call:
         return read_body(self.raw_body, shape, closed=closed)
 
     def listing(self, columns: Columns, default_sort: str = "-created_at") -> Listing:
-        return read_listing(self.authentication.parameters, columns, default_sort)
+        return read_listing(self.parameters, columns, default_sort)
 
     def etag(self) -> str:
         """The value of `If-match`, compared as an opaque string (conventions §5)."""
@@ -150,6 +157,7 @@ class Route:
     closed: bool = True
     answers: Mapping[int, Any] = field(default_factory=dict[int, Any])
     listing: Columns | None = None
+    query: Sequence[Parameter] = ()
     needs_etag: bool = False
     streams: bool = False
     public: bool = False
@@ -164,8 +172,16 @@ class Route:
         return self.prefix + self.path
 
 
-def get(path: LiteralString, handler: Handler, answer: Any, *, who: Rule, listing: Columns | None = None) -> Route:
-    return Route("GET", path, handler, who, answers={200: answer}, listing=listing)
+def get(
+    path: LiteralString,
+    handler: Handler,
+    answer: Any,
+    *,
+    who: Rule,
+    listing: Columns | None = None,
+    query: Sequence[Parameter] = (),
+) -> Route:
+    return Route("GET", path, handler, who, answers={200: answer}, listing=listing, query=query)
 
 
 def post(
@@ -180,8 +196,18 @@ def post(
     return Route("POST", path, handler, who, body=body, answers={status: answer})
 
 
-def put(path: LiteralString, handler: Handler, body: type[msgspec.Struct] | None, answer: Any, *, who: Rule) -> Route:
-    return Route("PUT", path, handler, who, body=body, closed=False, answers={200: answer}, needs_etag=True)
+def put(
+    path: LiteralString,
+    handler: Handler,
+    body: type[msgspec.Struct] | None,
+    answer: Any,
+    *,
+    who: Rule,
+    query: Sequence[Parameter] = (),
+) -> Route:
+    return Route(
+        "PUT", path, handler, who, body=body, closed=False, answers={200: answer}, query=query, needs_etag=True
+    )
 
 
 def delete(

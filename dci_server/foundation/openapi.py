@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from dci_server.foundation.openapi_examples import Examples
+from dci_server.foundation.parameters import Parameter
 
 _REFUSALS = {
     400: "The request is malformed; the message says how.",
@@ -74,6 +75,7 @@ class RouteDescription:
     raw_body: bool
     answers: Mapping[int, Any]
     list_parameters: Iterable[str]
+    query: Iterable[Parameter]
     needs_etag: bool
     public: bool
     headers: Mapping[str, str]
@@ -162,6 +164,9 @@ def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
     columns = sorted(route.list_parameters)
     if columns:
         found += [_list_parameter(name, columns) for name in _LIST_PARAMETERS]
+    found.extend(
+        {"name": each.name, "in": "query", "description": each.text, "schema": each.schema} for each in route.query
+    )
     if route.needs_etag:
         text = "The etag of the last read, bare; the call is refused when the resource has changed since."
         found.append({"name": "If-match", "in": "header", "required": True, "description": text, "schema": _TEXT})

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from dci_server.foundation.openapi import RouteDescription, build_document
+from dci_server.foundation.parameters import Parameter, WholeNumber
 from dci_server.foundation.shapes import Id, JsonObject, State, empty_object
 
 
@@ -44,6 +45,7 @@ def route(
     raw_body: bool = False,
     answers: Mapping[int, Any] | None = None,
     list_parameters: Iterable[str] = (),
+    query: Iterable[Parameter] = (),
     needs_etag: bool = False,
     public: bool = False,
     headers: Mapping[str, str] | None = None,
@@ -57,6 +59,7 @@ def route(
         raw_body=raw_body,
         answers=answers or {200: None},
         list_parameters=list_parameters,
+        query=query,
         needs_etag=needs_etag,
         public=public,
         headers=headers or {},
@@ -151,3 +154,20 @@ def test_operation_identifiers_are_unique() -> None:
 
     found = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert found == ["get_things", "post_things", "get_index", "get_a_b", "get_a_b_2"]
+
+
+def test_a_query_parameter_says_what_it_may_be() -> None:
+    query = [Parameter("keys", "Only these."), WholeNumber("overlap", "How long.", 0, 60)]
+
+    found = build_document([route("PUT", query=query)], title="t", version="1")
+
+    paths: Any = found["paths"]
+    assert paths["/api/v1/things"]["put"]["parameters"] == [
+        {"name": "keys", "in": "query", "description": "Only these.", "schema": {"type": "string"}},
+        {
+            "name": "overlap",
+            "in": "query",
+            "description": "How long.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": 60},
+        },
+    ]

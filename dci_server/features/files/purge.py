@@ -9,11 +9,9 @@ from dci_server.features.jobs.model import ArchivedJobsAnswer
 from dci_server.features.jobs.queries import FILE_COLUMNS, JOB_COLUMNS
 from dci_server.foundation.auth.rules import SUPER_ADMINS
 from dci_server.foundation.database.connection import Connection, execute, fetch_rows, transaction
-from dci_server.foundation.errors import ApiError
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, post
-from dci_server.foundation.purges import purge_routes
+from dci_server.foundation.purges import purge_routes, remove_objects
 from dci_server.foundation.storage import Store
-from dci_server.foundation.storage.removal import remove_due
 
 _AT_ONCE = 50
 _OF_ROW: LiteralString = "exists (select from files_contents where file_id = files.id)"
@@ -57,14 +55,6 @@ async def _purge_files(call: Call) -> Response:
 
 async def _files_first(call: Call) -> None:
     await purge_files(call.db, call.services.store)
-
-
-async def remove_objects(call: Call) -> None:
-    """What the deleted rows held in the store. What can't be removed now is tried again in the background."""
-    try:
-        await remove_due(call.db, call.services.store)
-    except ApiError:
-        return
 
 
 _LIST_FILES, _ = purge_routes("files", FILE_COLUMNS, FilesAnswer)

@@ -1,34 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shapes of a remoteci."""
 
-import msgspec
-from msgspec import Struct
+from typing import Any
 
-from dci_server.features.teams.model import Count, RemoteciOfTeam, TeamColumns
-from dci_server.foundation.shapes import Id, JsonObject, State, empty_object
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from dci_server.features.teams.model import RemoteciOfTeam, TeamColumns
+from dci_server.features.users.model import UserColumns
+from dci_server.foundation.shapes import Count, Id, JsonObject, State, empty_object
 
 RemoteciColumns = RemoteciOfTeam
 
 
-class Subscriber(Struct, frozen=True, kw_only=True):
-    """A user who is told of failures."""
-
-    id: str
-    created_at: str
-    updated_at: str
-    etag: str
-    name: str
-    fullname: str
-    email: str | None
-    sso_username: str
-    sso_sub: str | None
-    timezone: str
-    state: State
-
-
 class Remoteci(RemoteciOfTeam, frozen=True, kw_only=True):
     team: TeamColumns
-    users: list[Subscriber]
+    users: list[UserColumns]
 
 
 class RemoteciWithSecret(RemoteciOfTeam, frozen=True, kw_only=True):
@@ -45,8 +32,27 @@ class NewRemoteci(Struct, frozen=True, kw_only=True):
     state: State = "active"
 
 
+class ChangedRemoteci(Struct, frozen=True, kw_only=True):
+    """A client may send back the whole remoteci; only these change. `state: archived` is a deletion (decision 31)."""
+
+    name: str | UnsetType = UNSET
+    team_id: Id | UnsetType = UNSET
+    data: JsonObject | UnsetType = UNSET
+    public: bool | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+
+
+class Subscribed(Struct, frozen=True):
+    user_id: str
+    remoteci_id: str
+
+
 class RemoteciAnswer(Struct):
     remoteci: Remoteci
+
+
+class RemoteciColumnsAnswer(Struct):
+    remoteci: RemoteciColumns
 
 
 class RemoteciWithSecretAnswer(Struct):
@@ -56,3 +62,17 @@ class RemoteciWithSecretAnswer(Struct):
 class RemotecisAnswer(Struct):
     remotecis: list[Remoteci]
     meta: Count = msgspec.field(name="_meta")
+
+
+class ArchivedRemotecisAnswer(Struct):
+    remotecis: list[RemoteciColumns]
+    meta: Count = msgspec.field(name="_meta")
+
+
+class SubscribersAnswer(Struct):
+    users: list[UserColumns]
+    meta: Count = msgspec.field(name="_meta")
+
+
+RemoteciData = dict[str, Any]
+"""What a laboratory keeps about itself."""

@@ -41,6 +41,9 @@ TEAM_COLUMNS: LiteralString = (
     "teams.id, teams.created_at, teams.updated_at, teams.etag, teams.name, teams.country, teams.external, "
     "teams.has_pre_release_access, teams.state"
 )
+# For what belongs to a team: one that is not archived, held as it is until the statement is done. Without one the
+# database refuses the null, and `refusing_duplicates` says so.
+LIVING_TEAM: LiteralString = "(select id from teams where id = %(team_id)s::uuid and state <> 'archived' for share)"
 REMOTECI_COLUMNS: LiteralString = (
     "remotecis.id, remotecis.created_at, remotecis.updated_at, remotecis.etag, remotecis.name, remotecis.team_id, "
     "remotecis.data, remotecis.public, remotecis.state, remotecis.last_auth_at"

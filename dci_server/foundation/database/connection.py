@@ -199,6 +199,9 @@ def refusing_duplicates(verb: LiteralString = "create") -> Generator[None]:
     except asyncpg.ForeignKeyViolationError as error:
         missing = (error.constraint_name or "").removesuffix("_fkey").partition("_")[2]
         raise Conflict(text, {"error": {missing or "reference": "does not exist"}}) from error
+    except asyncpg.NotNullViolationError as error:
+        # What is referred to was looked for among what is not archived, and is not there.
+        raise Conflict(text, {"error": {error.column_name or "reference": "does not exist"}}) from error
 
 
 _DUPLICATES = {
