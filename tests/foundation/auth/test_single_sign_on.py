@@ -3,12 +3,12 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
-from dci_server import app as server
-from tests.conftest import ClientOf, World
+from tests.conftest import ClientOf, World, started
 from tests.openid import OTHER, OpenIdProvider, new_signing_key
 
 CREATE_REFUSED = "Cannot create user in Open ID Connect auth mechanism"
@@ -173,9 +173,10 @@ async def test_what_another_account_has_stands_in_the_way(
     assert await world.count("users") == before
 
 
-async def test_first_logins_at_once_make_one_user(client_of: ClientOf, provider: OpenIdProvider, world: World) -> None:
-    another_process = server.create_app()
-    async with another_process.lifespan(another_process):
+async def test_first_logins_at_once_make_one_user(
+    client_of: ClientOf, provider: OpenIdProvider, database_url: str, key: str, tmp_path: Path
+) -> None:
+    async with started(database_url, key, tmp_path) as another_process:
         elsewhere = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=another_process),  # pyright: ignore[reportArgumentType]
             base_url="http://dci.test/api/v1",

@@ -8,12 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from dci_server import app as server
 from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.http import Application
 from dci_server.foundation.storage import StoreUnavailable
 from dci_server.foundation.storage.removal import announce_object, count_waiting, give_up_object, remove_due
-from tests.conftest import ClientOf, World
+from tests.conftest import ClientOf, World, started
 
 BIG = b"x" * 100_000
 
@@ -187,14 +186,15 @@ async def test_two_processes_share_the_work(app: Application, world: World, data
     assert await world.count("objects_to_remove") == 0
 
 
-async def test_a_server_process_removes_what_is_due_by_itself(app: Application, world: World, tmp_path: Path) -> None:
+async def test_a_server_process_removes_what_is_due_by_itself(
+    world: World, database_url: str, key: str, tmp_path: Path
+) -> None:
     path = tmp_path / "files" / "files" / "left"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x")
     await world.db.execute("insert into objects_to_remove values ('files/left', utc_now())")
 
-    another = server.create_app()
-    async with another.lifespan(another), asyncio.timeout(30):
+    async with started(database_url, key, tmp_path), asyncio.timeout(30):
         while path.exists() or await waiting(world):
             await asyncio.sleep(0.02)
 
