@@ -71,6 +71,9 @@ _WRITABLE: dict[str, Own] = {
     "granted to Blue": of_nobody,
 }
 
+# What the pipeline runner does after a success: the tags of a global component, and nothing else (decision 5).
+_TAGGABLE: dict[str, Own] = {name: _READABLE[name] for name in ("global exported", "global pre-release")}
+
 
 def _components(owners: dict[str, Own]) -> list[Target]:
     return [
@@ -179,6 +182,15 @@ CATALOGUE = [
     row(
         "PUT /components/{component_id}",
         _components(_WRITABLE),
+        [
+            Target(
+                f"{name}, its tags",
+                {"component_id": f"component {name}"},
+                own,
+                body=constant({"tags": ["success"]}),
+            )
+            for name, own in _TAGGABLE.items()
+        ],
         body=constant({"title": "changed"}),
         etag=("components", "component_id"),
     ),

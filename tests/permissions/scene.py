@@ -155,7 +155,9 @@ async def _add_client(world: World, name: str, kind: str, team: str, **values: o
     world.keys[name] = secret
     world.ids[name] = await world.add(f"{kind}s", id=identifier, name=name, team_id=world.ids[team], **values)
     sealed = world.secrets.seal(secret, identifier)
-    await world.add("client_secrets", **{f"{kind}_id": identifier, "sealed_secret": sealed})
+    world.ids[f"secret of {name}"] = await world.add(
+        "client_secrets", **{f"{kind}_id": identifier, "sealed_secret": sealed}
+    )
 
 
 async def _add_products_and_topics(world: World, scene: Scene) -> None:

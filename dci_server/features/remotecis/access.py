@@ -15,7 +15,10 @@ CHANGE = WORKERS_OF_TEAM
 READ_SECRETS = MEMBERS
 READ_SUBSCRIBERS = MEMBERS
 # Subscriptions of one's own are what the read-only role may write (decision 9).
-SUBSCRIBE = MEMBERS
+SUBSCRIBE = Rule(
+    "users who are members of its team, EPM, super admins; remotecis and feeders, being no users, are told 404",
+    lambda caller, own: caller.kind == "user" and MEMBERS.allows(caller, own),
+)
 UNSUBSCRIBE = Rule(
     "members of its team, EPM, super admins; by membership of Red Hat only oneself",
     lambda caller, own: caller.is_epm or own,
