@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens with a JUnit file: counted when it arrives, read when somebody looks."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import cast
 from uuid import UUID
+
+import msgspec
 
 from dci_server.features.files.actions import read_content
 from dci_server.features.test_results import queries
@@ -24,12 +27,13 @@ from dci_server.features.test_results.model import (
     TestsuiteOfReport,
 )
 from dci_server.foundation.content import Unreadable
-from dci_server.foundation.database.connection import Connection, Record
+from dci_server.foundation.database.connection import Connection, Json, Record
 from dci_server.foundation.errors import TooLarge
 from dci_server.foundation.http import Call
 
 MAX_REPORT_BYTES = 16 * 1024 * 1024
 """A report is answered as one document: above this it is to be downloaded instead."""
+_SLICE = 64 * 1024
 
 
 class JunitReader:
@@ -39,7 +43,10 @@ class JunitReader:
         parser = JunitParser()
         try:
             async for chunk in chunks:
-                parser.feed(chunk)
+                for start in range(0, len(chunk), _SLICE):
+                    parser.feed(chunk[start : start + _SLICE])
+                    # The parser is Python that keeps the event loop: whoever waits is answered in between.
+                    await asyncio.sleep(0)
             _, summary = parser.close()
         except InvalidXml as error:
             raise Unreadable(error.message) from error
@@ -57,11 +64,16 @@ class JunitReader:
         await queries.insert_result(db, file_id, counts)
 
 
-async def read_report(call: Call, file: Record) -> Report:
+async def read_report(call: Call, file: Record) -> Json[Report]:
     """The suites and cases of a file, with their texts."""
     if file["size"] > MAX_REPORT_BYTES:
         raise TooLarge(f"the report is larger than {MAX_REPORT_BYTES} bytes; download it (GET /files/<id>/content)")
     content = b"".join([chunk async for chunk in await read_content(call, file)])
+    # Sorted and told as a whole: in a thread, others are answered meanwhile.
+    return Json(await asyncio.to_thread(_read_report, file, content))
+
+
+def _read_report(file: Record, content: bytes) -> bytes:
     parser = JunitParser()
     cases = parser.feed(content)
     last, summary = parser.close()
@@ -71,7 +83,7 @@ async def read_report(call: Call, file: Record) -> Report:
     job = JobOfReport(str(file["job_id"]), cast("str", file["job_name"]))
     texts = _Texts(content, parser.encoding)
     suites = [_told(suite, by_suite.get(suite.opened, []), texts) for suite in summary.suites]
-    return Report(str(file["id"]), file["name"], job, None, suites)
+    return msgspec.json.encode(Report(str(file["id"]), file["name"], job, None, suites))
 
 
 class _Texts:

@@ -6,7 +6,7 @@ from dci_server.features.jobs.access import READ_PARTS, require_can_read
 from dci_server.features.test_results import actions, queries
 from dci_server.features.test_results.model import Report, ResultsAnswer
 from dci_server.foundation.errors import NotFound
-from dci_server.foundation.http import Call, Response, encode, get, page
+from dci_server.foundation.http import Call, Response, get, page
 
 
 async def list_results(call: Call) -> Response:
@@ -20,7 +20,7 @@ async def get_report(call: Call) -> Response:
     file = await require_readable(call.db, call.caller, call.id("file_id"))
     if file["job_is_archived"]:
         raise NotFound("job")
-    return encode(await actions.read_report(call, file))
+    return page(await actions.read_report(call, file))
 
 
 routes = [

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import asyncio
+
 import msgspec
 import pytest
 
+from dci_server.features.test_results.junit import Case, JunitParser, Summary
 from dci_server.features.test_results.model import Report, ResultsAnswer
 from tests.conftest import ClientOf, World
 
@@ -95,3 +98,51 @@ async def test_a_deep_document_is_refused_quickly(client_of: ClientOf, world: Wo
 
     assert status == 400
     assert str(body["message"]).startswith("Invalid XML: ")
+
+
+@pytest.fixture
+def parsing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens, in order: the first and the last thing that the parser does, and what others write between."""
+    happened: list[str] = []
+    feed, close = JunitParser.feed, JunitParser.close
+
+    def begin(parser: JunitParser, chunk: bytes) -> list[Case]:
+        happened.append("fed")
+        return feed(parser, chunk)
+
+    def end(parser: JunitParser) -> tuple[list[Case], Summary]:
+        found = close(parser)
+        happened.append("closed")
+        return found
+
+    monkeypatch.setattr(JunitParser, "feed", begin)
+    monkeypatch.setattr(JunitParser, "close", end)
+    return happened
+
+
+@pytest.mark.parametrize("call", ["upload", "report"])
+async def test_others_are_answered_while_a_big_report_is_read(
+    client_of: ClientOf, world: World, parsing: list[str], call: str
+) -> None:
+    job, alice = await world.job(), client_of("alice")
+    cases = b"".join(b'<testcase name="%d" classname="c" time="1"/>' % number for number in range(40_000))
+    report = b"<testsuite>" + cases + b"</testsuite>"
+
+    async def read() -> int:
+        return (await alice.get(f"/files/{file_id}/junit")).status_code
+
+    async def send() -> int:
+        return (await upload(client_of, job, report))[0]
+
+    if call == "report":
+        _, body = await upload(client_of, job, report)
+        file_id = body["file"]["id"]  # type: ignore[index]
+    parsing.clear()
+    reading = asyncio.create_task(send() if call == "upload" else read())
+    while not reading.done():
+        assert (await alice.get("/identity")).status_code == 200
+        parsing.append("answered")
+
+    assert await reading in (200, 201)
+    during = parsing[parsing.index("fed") : parsing.index("closed")]
+    assert "answered" in during
