@@ -43,6 +43,8 @@ def own_server(workers: int) -> Generator[OwnServer]:
         }
         log = Path(directory) / "server.log"
         with log.open("wb") as output:
+            scene = [_program(), "provision", "--demo"]
+            subprocess.run(scene, env=environment, stdout=output, stderr=output, check=True)
             process = subprocess.Popen([_program(), "serve"], env=environment, stdout=output, stderr=output)
         try:
             _wait_until_ready(process, base_url, log)

@@ -86,8 +86,11 @@ def cli(debug: bool) -> None:
 @cli.command()
 @with_settings
 def serve(**options: str | None) -> None:
-    """Start the server, on the embedded PostgreSQL unless DATABASE_URL says otherwise; Ctrl-C stops both."""
-    _serve(_settings(options), lambda prepared: _say_where(prepared, Console(stderr=True)), needs_demo=False)
+    """Start the server, on the embedded PostgreSQL unless DATABASE_URL says otherwise; Ctrl-C stops both.
+
+    The first start creates the teams that carry a role and the administrator, whose password is in admin.rc.
+    """
+    _serve(_settings(options), lambda prepared: _say_where(prepared, Console(stderr=True)), with_demo=False)
 
 
 @cli.command()
@@ -106,7 +109,7 @@ def demo(serving: bool, **options: str | None) -> None:
     def beside(prepared: running.Prepared) -> None:
         threading.Thread(target=_play_beside, args=(prepared, console), daemon=True).start()
 
-    _serve(settings, beside, needs_demo=True)
+    _serve(settings, beside, with_demo=True)
 
 
 def _play_beside(prepared: running.Prepared, console: Console) -> None:
@@ -159,13 +162,12 @@ def _demo_credentials(settings: Settings) -> dict[str, str]:
     return credentials
 
 
-def _serve(settings: Settings, when_prepared: Callable[[running.Prepared], None], *, needs_demo: bool) -> None:
-    """`needs_demo` sets the scene of the demonstration at every start, not only at the first."""
+def _serve(settings: Settings, when_prepared: Callable[[running.Prepared], None], *, with_demo: bool) -> None:
     running.exit_on_sigterm()
     with running.listen(settings) as listening:
         keyed = running.with_key(replace(settings, port=listening.getsockname()[1]))
         with running.own_database(keyed) as (ready, postgres):
-            prepared = running.prepare_now(ready, with_demo=needs_demo or running.is_new(ready))
+            prepared = running.prepare_now(ready, with_demo=with_demo)
             when_prepared(prepared)
             running.serve(prepared, listening, postgres)
 

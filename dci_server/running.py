@@ -21,7 +21,7 @@ from uvicorn.supervisors import Multiprocess
 
 from dci_server.foundation.auth.jwks import GivenKey
 from dci_server.foundation.auth.secret_box import SecretBox, load_or_create_key, read_keys
-from dci_server.foundation.database.connection import Connection, fetch_value, open_pool
+from dci_server.foundation.database.connection import Connection, open_pool
 from dci_server.foundation.database.embedded import EmbeddedPostgres, EmbeddedPostgresError, url_of_running
 from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.errors import ApiError
@@ -32,6 +32,7 @@ from dci_server.rc_files import ADMIN_RC, DEMO_RC, DEMO_USER_RC, point_at, read_
 from dci_server.settings import Settings
 
 SECONDS_FOR_LAST_REQUESTS = 20
+SECONDS_FOR_A_WORKER_TO_START = 30
 _SECONDS_BETWEEN_LOOKS = 1.0
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -136,21 +137,6 @@ def prepare_now(settings: Settings, *, with_demo: bool) -> Prepared:
     prepared = Prepared(settings, scene)
     _write_rc_files(prepared)
     return prepared
-
-
-def is_new(settings: Settings) -> bool:
-    """Nobody was provisioned in this database yet."""
-    migrate_now(settings)
-    with explaining_database_errors():
-        return asyncio.run(_has_no_administrators(settings))
-
-
-async def _has_no_administrators(settings: Settings) -> bool:
-    pool = await open_pool(settings.database_url or "", size=1)
-    try:
-        return await fetch_value(pool, "select not exists (select from teams where role = 'super_admin')")
-    finally:
-        await pool.close()
 
 
 async def _provision(settings: Settings, *, with_demo: bool) -> Scene:
@@ -276,6 +262,8 @@ def _run_workers(workers: int, listening: socket.socket) -> None:
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=SECONDS_FOR_LAST_REQUESTS,
+        # A worker answers its parent when Python is up: on a busy machine the default has it killed before, for ever.
+        timeout_worker_healthcheck=SECONDS_FOR_A_WORKER_TO_START,
     )
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listening])

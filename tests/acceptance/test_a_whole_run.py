@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server as a user starts it, driven by the published client, `dcictl`, and requests signed by hand."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,74 +12,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.server_process import Running, free_port, start, stop
 from tests.signing import SignedBy
-
-BIN = Path(sys.executable).parent
-
-
-@dataclass
-class Running:
-    """A server process of its own, with its embedded database."""
-
-    process: "subprocess.Popen[bytes]"
-    url: str
-    data: Path
-
-    def rc(self, name: str) -> dict[str, str]:
-        lines = (self.data / f"{name}.rc").read_text().splitlines()
-        return {key: value.strip("'") for key, _, value in (line[7:].partition("=") for line in lines)}
-
-    def dcictl(self, *arguments: str, rc: str = "demo") -> str:
-        ran = subprocess.run(
-            [BIN / "dcictl", *arguments], env={**os.environ, **self.rc(rc)}, capture_output=True, text=True, timeout=60
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
-    def signed(self) -> httpx.Client:
-        rc = self.rc("demo")
-        return httpx.Client(
-            base_url=f"{self.url}/api/v1",
-            auth=SignedBy(rc["DCI_CLIENT_ID"], rc["DCI_API_SECRET"]),
-            headers={"Content-Type": "application/json"},
-            timeout=60,
-        )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def environment(data: Path, port: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DCI_", "DATABASE_URL"))}
-    return {**kept, "DCI_DATA_DIR": str(data), "DCI_PORT": str(port)}
-
-
-def start(data: Path, port: int, *arguments: str) -> Running:
-    log = (data.parent / f"{data.name}.log").open("ab")
-    process = subprocess.Popen(
-        [BIN / "dci-server", *(arguments or ("serve",))], env=environment(data, port), stdout=log, stderr=log
-    )
-    log.close()
-    running = Running(process, f"http://127.0.0.1:{port}", data)
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            if httpx.get(f"{running.url}/readyz", timeout=5).status_code == 200:
-                return running
-        except httpx.TransportError:
-            pass
-        assert process.poll() is None, (data.parent / f"{data.name}.log").read_text()
-        time.sleep(0.1)
-    raise AssertionError((data.parent / f"{data.name}.log").read_text())
-
-
-def stop(running: Running) -> None:
-    if running.process.poll() is None:
-        running.process.send_signal(signal.SIGINT)
-    running.process.wait(30)
 
 
 @pytest.fixture(scope="module")

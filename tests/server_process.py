@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server as a user starts it: a process with a port and a data directory of its own, on the embedded PostgreSQL."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.signing import SignedBy
+
+BIN = Path(sys.executable).parent
+_SECONDS_TO_START = 180
+"""For a machine that does much else."""
+
+
+@dataclass
+class Running:
+    """A server process of its own, with its embedded database."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    data: Path
+
+    def rc(self, name: str) -> dict[str, str]:
+        lines = (self.data / f"{name}.rc").read_text().splitlines()
+        return {key: value.strip("'") for key, _, value in (line[7:].partition("=") for line in lines)}
+
+    def dcictl(self, *arguments: str, rc: str = "demo") -> str:
+        ran = subprocess.run(
+            [BIN / "dcictl", *arguments], env={**os.environ, **self.rc(rc)}, capture_output=True, text=True, timeout=60
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def signed(self) -> httpx.Client:
+        rc = self.rc("demo")
+        return httpx.Client(
+            base_url=f"{self.url}/api/v1",
+            auth=SignedBy(rc["DCI_CLIENT_ID"], rc["DCI_API_SECRET"]),
+            headers={"Content-Type": "application/json"},
+            timeout=60,
+        )
+
+    def processes(self) -> list[psutil.Process]:
+        """Its own, the workers', and PostgreSQL's, the server first."""
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children(recursive=True)]
+
+    def workers(self) -> list[psutil.Process]:
+        """With DCI_WORKERS above 1: those that live."""
+        return [process for process in self.processes() if _is_worker(process)]
+
+    def database_url(self) -> str:
+        return command(self.data, "database-url").strip()
+
+    def log(self) -> str:
+        return log_of(self.data).read_text()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(data: Path, port: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DCI_", "DATABASE_URL"))}
+    return {**kept, "DCI_DATA_DIR": str(data), "DCI_PORT": str(port)}
+
+
+def command(data: Path, *words: str) -> str:
+    """What `dci-server` prints when it is asked something about that data directory."""
+    ran = subprocess.run(
+        [BIN / "dci-server", *words], env=environment(data, 0), capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def log_of(data: Path) -> Path:
+    return data.with_name(f"{data.name}.log")
+
+
+def start(data: Path, port: int, **settings: str) -> Running:
+    """`dci-server serve` on a data directory with the demonstration's scene; back when it is ready."""
+    if not data.exists():
+        command(data, "provision", "--demo")
+    with log_of(data).open("ab") as log:
+        process = subprocess.Popen(
+            [BIN / "dci-server", "serve"], env={**environment(data, port), **settings}, stdout=log, stderr=log
+        )
+    running = Running(process, f"http://127.0.0.1:{port}", data)
+    end = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < end:
+        assert process.poll() is None, running.log()
+        try:
+            if httpx.get(f"{running.url}/readyz", timeout=5).status_code == 200:
+                return running
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(running.log())
+
+
+def stop(running: Running, number: signal.Signals = signal.SIGINT) -> int:
+    """The exit code. A server that does not stop is killed, and the test fails."""
+    if running.process.poll() is None:
+        running.process.send_signal(number)
+    try:
+        return running.process.wait(30)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
+        raise
