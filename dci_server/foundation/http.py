@@ -445,6 +445,15 @@ class _Unforeseen(ApiError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+_DATABASE_IS_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement on a connection that is being torn down
+    OSError,
+    TimeoutError,
+)
+
+
 def _translate(error: Exception, request_id: str) -> ApiError:
     """Database text never reaches a client; the log and the request id find the rest."""
     if isinstance(error, ApiError):
@@ -458,7 +467,7 @@ def _translate(error: Exception, request_id: str) -> ApiError:
     if isinstance(error, asyncpg.ProgramLimitExceededError):
         log.warning("database refused a long value", request_id=request_id, kind=type(error).__name__)
         return ApiError("a value is too long to be kept: shorten the tags and names", {"request_id": request_id})
-    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
+    if isinstance(error, _DATABASE_IS_GONE):
         log.error("database or network failed", request_id=request_id, kind=type(error).__name__)
         return Unavailable("the database does not answer; try again in a moment")
     if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(("57", "53", "40", "08")):
