@@ -2,6 +2,7 @@
 """PUT /users/me, and PUT /identity, which is the same."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -38,7 +39,7 @@ async def test_a_user_changes_the_own_profile(client_of: ClientOf, path: str) ->
 @PATHS
 async def test_only_the_profile_is_changed(client_of: ClientOf, world: World, path: str) -> None:
     before = (await client_of("alice").get("/users/me")).json()["user"]
-    sent = {**before, "id": world.ids["user bob"], "name": "mallory", "state": "archived", "sso_username": "rh-admin",
+    sent: dict[str, Any] = {**before, "id": world.ids["user bob"], "name": "mallory", "state": "archived", "sso_username": "rh-admin",
             "sso_sub": "1", "team_id": world.ids["admin"], "created_at": "2000-01-01T00:00:00", "password": "x",
             "etag": "0" * 32, "last_auth_at": "2000-01-01T00:00:00"}  # fmt: skip
 
@@ -139,11 +140,12 @@ async def test_a_taken_email_is_refused_in_our_words(client_of: ClientOf, path: 
 
 
 async def test_a_malformed_profile_is_explained_before_the_password_is_looked_at(client_of: ClientOf) -> None:
-    for body, error in (
+    wrong: list[tuple[Any, str]] = [
         ({"email": "alice"}, "'alice' is not a 'email'"),
         ({"new_password": None}, "new_password: None is not of type 'string'"),
         ({"timezone": 1}, "timezone: 1 is not of type 'string'"),
-    ):
+    ]
+    for body, error in wrong:
         response = await change(client_of, "/users/me", **body)
 
         assert (response.status_code, response.json()["payload"]["errors"]) == (400, [error])

@@ -39,7 +39,7 @@ async def test_a_whole_user_can_be_sent_back(client_of: ClientOf, world: World) 
 
 async def test_what_the_server_decides_is_not_changed(client_of: ClientOf, world: World) -> None:
     alice = await user_named(client_of, "alice")
-    sent = {"id": str(uuid4()), "etag": "0" * 32, "created_at": "2000-01-01T00:00:00", "team_id": world.ids["admin"],
+    sent: dict[str, Any] = {"id": str(uuid4()), "etag": "0" * 32, "created_at": "2000-01-01T00:00:00", "team_id": world.ids["admin"],
             "updated_at": "2000-01-01T00:00:00", "last_auth_at": "2000-01-01T00:00:00", "password_hash": "x",
             "team": [{"id": world.ids["admin"]}], "remotecis": [{"id": world.ids["red_lab"]}]}  # fmt: skip
 
@@ -139,13 +139,14 @@ async def test_what_must_be_unique_is_refused_in_our_words(
 
 async def test_a_malformed_change_is_explained(client_of: ClientOf) -> None:
     alice = await user_named(client_of, "alice")
-    for body, error in (
+    wrong: list[tuple[Any, str]] = [
         ({"email": None}, "email: None is not of type 'string'"),
         ({"email": "alice"}, "'alice' is not a 'email'"),
         ({"name": 1}, "name: 1 is not of type 'string'"),
         ({"state": "gone"}, "'gone' is not one of ['active', 'inactive', 'archived']"),
         ({"sso_sub": 1}, "1 is not of type 'string', 'null'"),
-    ):
+    ]
+    for body, error in wrong:
         response = await change(client_of, alice, **body)
 
         assert response.status_code == 400
