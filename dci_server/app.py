@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dci_server import __version__, documentation, health
 from dci_server.features.audits import routes as audits
+from dci_server.features.component_files import routes as component_files
 from dci_server.features.components import routes as components
 from dci_server.features.feeders import routes as feeders
 from dci_server.features.files import routes as files
@@ -36,6 +37,7 @@ from dci_server.foundation.http import Application, Route, Services
 from dci_server.foundation.logs import configure_logs
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.openapi import build_document
+from dci_server.foundation.rhdl import Rhdl
 from dci_server.foundation.storage import open_store
 from dci_server.foundation.storage.removal import ObjectRemover
 from dci_server.settings import Settings
@@ -48,6 +50,7 @@ _FEATURES = (
     jobs,
     topics,
     components,
+    component_files,
     test_results,
     job_components,
     keys_values,
@@ -85,6 +88,7 @@ def create_app() -> Application:
         pool = await open_pool(url)
         authenticator = Authenticator(pool, url, secrets, _single_sign_on(settings))
         store = open_store(settings.store_url)
+        rhdl = _rhdl(settings)
         app.services = Services(
             db=pool,
             store=store,
@@ -94,6 +98,7 @@ def create_app() -> Application:
             readers={"application/junit": JunitReader()},
             max_upload_bytes=settings.max_upload_bytes,
             legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
+            rhdl=rhdl,
         )
         remover = ObjectRemover(pool, store)
         await authenticator.start()
@@ -103,9 +108,17 @@ def create_app() -> Application:
         finally:
             await remover.stop()
             await authenticator.stop()
+            if rhdl is not None:
+                await rhdl.close()
             await pool.close()
 
     return Application(all_routes(), lifespan)
+
+
+def _rhdl(settings: Settings) -> Rhdl | None:
+    if settings.rhdl_access_key is None or settings.rhdl_secret_key is None:
+        return None
+    return Rhdl(settings.rhdl_url, settings.rhdl_access_key, settings.rhdl_secret_key)
 
 
 def _single_sign_on(settings: Settings) -> SingleSignOn | None:

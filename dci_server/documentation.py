@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/openapi.json` and `/docs`: what the route tables declare, for programs and for people."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from dci_server.foundation.auth.rules import NOBODY_NEEDED
 from dci_server.foundation.http import PublicHandler, Response, Route, Services
 from dci_server.foundation.openapi import RouteDescription
 
+_VERSION = re.compile(r"^/api/v\d+")
+_CONVERTOR = re.compile(r":\w+(?=})")
 _ASSETS = Path(__file__).parent / "swagger_ui"
 
 _PAGE = b"""<!doctype html>
@@ -45,10 +48,10 @@ _ONLY_OURS = (
 
 def describe(route: Route) -> RouteDescription:
     """One line of a route table, for the document."""
-    nouns = route.full_path.removeprefix("/api/v1").strip("/").split("/")
+    nouns = _VERSION.sub("", route.full_path).strip("/").split("/")
     return RouteDescription(
         method=route.method,
-        path=route.full_path.replace(":uuid", "").replace(":path", ""),
+        path=_CONVERTOR.sub("", route.full_path),
         summary=(route.handler.__doc__ or "").strip(),
         tags=nouns[0] or "server",
         body=route.body,

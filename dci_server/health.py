@@ -21,6 +21,10 @@ class Index(msgspec.Struct):
     message: str
 
 
+class IndexOfV2(Index):
+    version: str
+
+
 class Alive(msgspec.Struct):
     status: str
 
@@ -33,6 +37,11 @@ class Readiness(msgspec.Struct):
 async def index(services: Services) -> Response:  # noqa: ARG001
     """Whether anything answers here; needs no identity."""
     return encode(Index("OK", "Distributed CI."))
+
+
+async def index_of_v2(services: Services) -> Response:  # noqa: ARG001
+    """Whether anything answers here; needs no identity."""
+    return encode(IndexOfV2("OK", "Distributed CI.", "2"))
 
 
 async def healthz(services: Services) -> Response:  # noqa: ARG001
@@ -82,6 +91,7 @@ async def _store(services: Services) -> str:
 
 routes = [
     Route("GET", "", index, NOBODY_NEEDED, answers={200: Index}, public=True),
+    Route("GET", "", index_of_v2, NOBODY_NEEDED, answers={200: IndexOfV2}, public=True, prefix="/api/v2"),
     Route("GET", "/healthz", healthz, NOBODY_NEEDED, answers={200: Alive}, public=True, prefix=""),
     Route("GET", "/readyz", readyz, NOBODY_NEEDED, answers={200: Readiness}, public=True, prefix=""),
     Route(

@@ -53,6 +53,12 @@ class Settings:
     legacy_secrets_in_reads: bool = False
     """DCI_LEGACY_SECRETS_IN_READS: whether GET shows the secrets of remotecis and feeders to their teams and to super
     admins, for old provisioning scripts."""
+    rhdl_url: str = "https://api.rhdl.distributed-ci.io/api/v1"
+    """RHDL_API_URL: the service that has the files of RHEL builds."""
+    rhdl_access_key: str | None = None
+    """RHDL_SERVICE_ACCOUNT_ACCESS_KEY: the account it is asked with; unset to look for these files in our own store."""
+    rhdl_secret_key: str | None = None
+    """RHDL_SERVICE_ACCOUNT_SECRET_KEY: of that account."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -86,6 +92,8 @@ class Settings:
             raise SettingsError(f"DCI_LOG_LEVEL is one of {', '.join(_LEVELS)}; not {level!r}")
         if "SSO_PUBLIC_KEY" in given and "SSO_URL" not in given and "SSO_ISSUER" not in given:
             raise SettingsError("SSO_PUBLIC_KEY needs SSO_ISSUER, or SSO_URL: the provider whose tokens are believed")
+        if ("RHDL_SERVICE_ACCOUNT_ACCESS_KEY" in given) != ("RHDL_SERVICE_ACCOUNT_SECRET_KEY" in given):
+            raise SettingsError("RHDL_SERVICE_ACCOUNT_ACCESS_KEY and RHDL_SERVICE_ACCOUNT_SECRET_KEY need each other")
         return cls(
             host=given.get("DCI_HOST", cls.host),
             port=_number(given, "DCI_PORT", 0, 65535, default=cls.port),
@@ -103,6 +111,9 @@ class Settings:
             sso_read_only_group=given.get("SSO_READ_ONLY_GROUP", cls.sso_read_only_group),
             sso_public_key=given.get("SSO_PUBLIC_KEY"),
             legacy_secrets_in_reads=_switch(given, "DCI_LEGACY_SECRETS_IN_READS"),
+            rhdl_url=_address(given, "RHDL_API_URL") or cls.rhdl_url,
+            rhdl_access_key=given.get("RHDL_SERVICE_ACCOUNT_ACCESS_KEY"),
+            rhdl_secret_key=given.get("RHDL_SERVICE_ACCOUNT_SECRET_KEY"),
             log_level=level,
         )
 

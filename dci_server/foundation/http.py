@@ -35,6 +35,7 @@ from dci_server.foundation.listing.columns import Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.parameters import Parameter
+from dci_server.foundation.rhdl import Rhdl
 from dci_server.foundation.routing import Paths
 from dci_server.foundation.storage import Store
 from dci_server.foundation.storage.store import MIB
@@ -66,6 +67,7 @@ class Services:
     readers: Mapping[str, ContentReader]
     max_upload_bytes: int | None = None
     legacy_secrets_in_reads: bool = False
+    rhdl: Rhdl | None = None
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ _REFUSALS = {
     409: "Another resource is in the way.",
     412: "`If-match` is missing, or something is not in the state it must be in.",
     413: "Larger than what is accepted.",
+    502: "Another service that was asked for it gave no usable answer; try again later.",
     503: "A part the server depends on does not answer; try again.",
 }
 _REFUSAL_MESSAGES = {
@@ -28,12 +29,15 @@ _REFUSAL_MESSAGES = {
     409: "We are unable to create this resource. A similar resource already exists.",
     412: "'If-match' header must be provided",
     413: "the body is larger than 2097152 bytes; send big content as a file (POST /files)",
+    502: "the RHDL service, which has the files of this component, does not work now; try again later",
     503: "the database does not answer; try again in a moment",
 }
 _SUCCESSES = {200: "What was asked for.", 201: "Created.", 204: "Done; the body is empty.", 302: "It is over there."}
 _TEXT: object = {"type": "string"}
 _BYTES: object = {"schema": {}}
 _UUID: object = {"type": "string", "format": "uuid"}
+_TEXTS = ("path",)
+"""What is no id in a path."""
 _LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
     "limit": ({"type": "integer", "minimum": 1, "default": 20}, "At most 200 are given; only together with offset."),
     "offset": ({"type": "integer", "minimum": 0, "default": 0}, "Rows to skip; only together with limit."),
@@ -160,7 +164,9 @@ def _operation(route: RouteDescription, identifier: str, contents: Mapping[Any, 
 def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
     names = cast("list[str]", re.findall(r"\{(\w+)\}", route.path))
     found: list[dict[str, Any]] = []
-    found.extend({"name": name, "in": "path", "required": True, "schema": _UUID} for name in names)
+    found.extend(
+        {"name": name, "in": "path", "required": True, "schema": _TEXT if name in _TEXTS else _UUID} for name in names
+    )
     columns = sorted(route.list_parameters)
     if columns:
         found += [_list_parameter(name, columns) for name in _LIST_PARAMETERS]
@@ -217,6 +223,7 @@ def _possible_refusals(route: RouteDescription) -> list[int]:
         409: writes,
         412: True,
         413: True,
+        502: 302 in route.answers,
         503: True,
     }
     return [status for status, can_happen in possible.items() if can_happen and status not in route.answers]

@@ -26,7 +26,20 @@ class _LiberalUuid(Convertor[UUID]):
         return str(value)
 
 
+class _Tree(Convertor[str]):
+    """The rest of the path, of one or more segments; a first segment that is empty makes the route unknown."""
+
+    regex = r"[^/][\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
 register_url_convertor("uuid", _LiberalUuid())
+register_url_convertor("tree", _Tree())
 
 
 class Paths(Generic[T]):

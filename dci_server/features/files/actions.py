@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens when a file arrives: hashed while it is written, visible when signature and row have been accepted."""
+"""What happens when a file arrives: it is visible when signature and row have been accepted."""
 
-import hashlib
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,9 +11,9 @@ from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File
 from dci_server.features.jobs.access import changeable_by
 from dci_server.foundation.content import ContentReader, Unreadable
 from dci_server.foundation.database.connection import Json, Record, transaction
-from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, TooLarge, Unavailable
+from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
 from dci_server.foundation.http import Call
-from dci_server.foundation.storage import Upload
+from dci_server.foundation.receiving import Received, receive
 from dci_server.foundation.storage.removal import give_up_object
 
 _WORTH_COMPRESSING = 128
@@ -25,33 +23,19 @@ class InvalidContent(ApiError):
     """The file is kept, so that nothing is lost; it only can't be read as what it claims to be (decision 40)."""
 
 
-@dataclass(slots=True)
-class Received:
-    """The bytes of an upload: in memory while they are few, under a temporary name in the store when they are not."""
-
-    sha256: str
-    size: int
-    small: bytes = b""
-    upload: Upload | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        if self.upload is None:
-            yield self.small
-            return
-        async for chunk in self.upload.read():
-            yield chunk
-
-
 async def receive_file(call: Call, announced: Announcement) -> Json[File]:
-    received = await _receive(call, announced)
+    async def require_welcome() -> None:
+        _require_target(await queries.find_target(call.db, announced, changeable_by(call.caller)))
+
+    received = await receive(call, require_welcome, in_memory=MAX_INLINE_BYTES, with_md5=announced.md5 is not None)
     try:
+        _require_md5(announced, received.md5)
         reader = call.services.readers.get(announced.mime or "")
         if reader is None:
             return await _keep(call, announced, received, None, None)
         return await _keep_read(call, announced, received, reader)
     finally:
-        if received.upload is not None:
-            await received.upload.abort()
+        await received.abort()
 
 
 async def _keep_read(call: Call, announced: Announcement, received: Received, reader: ContentReader) -> Json[File]:
@@ -65,55 +49,6 @@ async def _keep_read(call: Call, announced: Announcement, received: Received, re
             await _keep(call, announced, received, None, None, file_id)
         raise InvalidContent(str(error), {"file_id": str(file_id)}) from error
     return await _keep(call, announced, received, reader, findings)
-
-
-async def _receive(call: Call, announced: Announcement) -> Received:
-    limit = call.services.max_upload_bytes
-    too_large = TooLarge(f"the file is larger than {limit} bytes, the limit that is set here")
-    if limit is not None and int(call.headers.get("content-length", "0")) > limit:
-        raise too_large
-    md5 = hashlib.md5(usedforsecurity=False) if announced.md5 else None
-    buffer = bytearray()
-    size = 0
-    upload: Upload | None = None
-    refusal: ApiError | None = None
-    try:
-        async for chunk in call.stream():
-            size += len(chunk)
-            if limit is not None and size > limit:
-                raise too_large
-            if md5 is not None:
-                md5.update(chunk)
-            if upload is None and refusal is None:
-                buffer += chunk
-                if len(buffer) > MAX_INLINE_BYTES:
-                    refusal = await _refusal(call, announced)
-                    if refusal is None:
-                        upload = await call.services.store.begin()
-                        await upload.write(bytes(buffer))
-                    buffer.clear()
-            elif upload is not None:
-                await upload.write(chunk)
-        if refusal is not None:
-            raise refusal
-        _require_md5(announced, md5.hexdigest() if md5 else None)
-    except BaseException:
-        if upload is not None:
-            await upload.abort()
-        raise
-    return Received(call.sha256, size, bytes(buffer), upload)
-
-
-async def _refusal(call: Call, announced: Announcement) -> ApiError | None:
-    """Why a big upload need not be kept. A signature is not proven yet: its sender learns the reason at the end only."""
-    facts = await queries.find_target(call.db, announced, changeable_by(call.caller))
-    try:
-        _require_target(facts)
-    except ApiError as error:
-        if call.authentication.is_certain:
-            raise
-        return error
-    return None
 
 
 def _require_md5(announced: Announcement, computed: str | None) -> None:

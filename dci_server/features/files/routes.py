@@ -4,9 +4,10 @@
 from urllib.parse import quote
 
 from dci_server.features.files import access, actions, purge, queries
-from dci_server.features.files.model import FileAnswer, FilesAnswer, read_announcement
+from dci_server.features.files.model import FileAnswer, FilesAnswer, read_announcement, store_key
 from dci_server.features.jobs.access import READ_PARTS, changeable_by, require_can_read
 from dci_server.foundation.database.connection import Json
+from dci_server.foundation.downloads import SECONDS_OF_A_REDIRECT, download, redirect
 from dci_server.foundation.errors import NotAuthorized, NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, answer, delete, get, page
 
@@ -36,15 +37,19 @@ async def get_content(call: Call) -> Response:
     media_type: str = file["mime"] or "text/plain"
     if media_type.startswith("text/"):
         media_type += "; charset=utf-8"
-    headers = (
-        (b"content-disposition", _disposition(file["name"])),
-        (b"content-length", str(file["size"]).encode()),
-        (b"cache-control", b"private, no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"content-security-policy", b"sandbox"),
-    )
-    stream = await actions.read_content(call, file)
-    return Response(200, headers=headers, stream=stream, media_type=media_type.encode("utf-8", "replace"))
+    disposition = (b"content-disposition", _disposition(file["name"]))
+    return download(await actions.read_content(call, file), file["size"], media_type, disposition)
+
+
+async def get_content_or_its_place(call: Call) -> Response:
+    """The bytes of a file, or a redirect to the bucket that has them."""
+    file = await access.require_readable(call.db, call.caller, call.id("file_id"))
+    if file["bytes"] is None:
+        key = store_key(file["team_id"], file["job_id"], file["id"])
+        location = await call.services.store.presign(call.method, key, SECONDS_OF_A_REDIRECT)
+        if location is not None:
+            return redirect(location)
+    return await get_content(call)
 
 
 def _disposition(name: str) -> bytes:
@@ -80,6 +85,14 @@ routes = [
     get("/files/{file_id:uuid}", get_file, FileAnswer, who=access.READ),
     delete("/files/{file_id:uuid}", delete_file, who=access.DELETE, needs_etag=False),
     get("/files/{file_id:uuid}/content", get_content, None, who=access.READ),
+    Route(
+        "GET",
+        "/files/{file_id:uuid}/content",
+        get_content_or_its_place,
+        access.READ,
+        answers={200: None, 302: None},
+        prefix="/api/v2",
+    ),
     get("/jobs/{job_id:uuid}/files", list_files_of_job, FilesAnswer, who=READ_PARTS, listing=queries.COLUMNS),
     *purge.routes,
 ]

@@ -149,6 +149,17 @@ def _asks_for_active(listing: Listing) -> bool:
 _STATE_IS = read_listing([("where", "state:active")], COLUMNS).condition.sql
 
 
+async def list_jobs_of_component(
+    db: Connection, component_id: UUID, visible: Condition, listing: Listing
+) -> Json[list[JobInList]]:
+    used_it = Condition(
+        "exists (select from jobs_components where jobs_components.job_id = jobs.id"
+        " and jobs_components.component_id = %(component_id)s::uuid)",
+        {"component_id": component_id},
+    )
+    return await fetch_page(db, JobInList, "jobs", JOB_IN_LIST, "jobs", all_of(visible, used_it), listing)
+
+
 async def find_job(db: Connection, job_id: UUID, visible: Condition) -> Json[Job] | None:
     return await fetch_one(db, Job, JOB, by_id("jobs", job_id), visible)
 

@@ -4,6 +4,8 @@
 from uuid import UUID
 
 from dci_server.features.audits.actions import audit
+from dci_server.features.components.access import READ as COMPONENT_READ
+from dci_server.features.components.actions import require_readable
 from dci_server.features.jobs import access, actions, queries
 from dci_server.features.jobs.model import (
     ChangedJob,
@@ -17,6 +19,7 @@ from dci_server.features.jobs.model import (
 )
 from dci_server.features.pipelines.access import READ as PIPELINE_READ
 from dci_server.features.pipelines.queries import find_team_of
+from dci_server.features.topics.actions import require_usable
 from dci_server.foundation.errors import NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, header_text, page, post, put
 
@@ -78,6 +81,17 @@ async def upgrade_job(call: Call) -> Response:
     return answer("job", job, status=201, etag=True)
 
 
+async def list_jobs_of_component(call: Call) -> Response:
+    """The jobs of the caller's teams that used a component, newest first."""
+    topic_id, component_id = call.id("topic_id"), call.id("component_id")
+    await require_usable(call.db, call.caller, topic_id)
+    component = await require_readable(call.db, call.caller, component_id)
+    if component["topic_id"] != topic_id:
+        raise NotFound("component")
+    visible, listing = access.visible_to(call.caller), call.listing(queries.COLUMNS)
+    return page(await queries.list_jobs_of_component(call.db, component_id, visible, listing))
+
+
 async def list_jobs_of_pipeline(call: Call) -> Response:
     """The jobs of a pipeline, oldest first; of other teams' only for those who read everything."""
     team_id = await find_team_of(call.db, call.id("pipeline_id"))
@@ -98,6 +112,13 @@ routes = [
     post("/jobs/upgrade", upgrade_job, JobToUpgrade, JobColumnsAnswer, who=access.CHANGE),
     post("/jobs/{job_id:uuid}/update", update_job, None, JobColumnsAnswer, who=access.CHANGE),
     get("/pipelines/{pipeline_id:uuid}/jobs", list_jobs_of_pipeline, JobsOfPipelineAnswer, who=PIPELINE_READ),
+    get(
+        "/topics/{topic_id:uuid}/components/{component_id:uuid}/jobs",
+        list_jobs_of_component,
+        JobsAnswer,
+        who=COMPONENT_READ,
+        listing=queries.COLUMNS,
+    ),
     post("/jobs/schedule", schedule_job, ScheduledJob, JobColumnsAnswer, who=access.CREATE),
     get("/jobs/{job_id:uuid}", get_job, JobAnswer, who=access.READ),
     put("/jobs/{job_id:uuid}", change_job, ChangedJob, JobColumnsAnswer, who=access.CHANGE),

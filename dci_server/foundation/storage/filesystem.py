@@ -42,6 +42,10 @@ class FilesystemStore:
     async def size(self, key: str) -> int | None:
         return await asyncio.to_thread(_size, self._path_of(key))
 
+    async def presign(self, method: str, key: str, seconds: int) -> str | None:  # noqa: ARG002 # only buckets can
+        require_valid_key(key)
+        return None
+
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(_delete, self._root, self._path_of(key))
 

@@ -115,6 +115,15 @@ class BucketStore:
         except ObjectMissing:
             return None
 
+    async def presign(self, method: str, key: str, seconds: int) -> str | None:
+        require_valid_key(key)
+        if not isinstance(self._bucket, S3Store | GCSStore | AzureStore):
+            return None
+        with unavailable_when_it_fails():
+            return await obstore.sign_async(
+                self._bucket, "HEAD" if method == "HEAD" else "GET", key, expires_in=timedelta(seconds=seconds)
+            )
+
     async def delete(self, key: str) -> None:
         require_valid_key(key)
         await _delete(self._bucket, key)

@@ -68,6 +68,10 @@ class Store(Protocol):
 
     async def size(self, key: str) -> int | None: ...
 
+    async def presign(self, method: str, key: str, seconds: int) -> str | None:
+        """Where anybody can `GET` or `HEAD` the object for a while, whether or not it is there; None if nowhere."""
+        ...
+
     async def delete(self, key: str) -> None:
         """A missing object is fine."""
         ...

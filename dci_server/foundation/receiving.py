@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The body of an upload as it arrives: hashed while it is written, and seen by nobody."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from dci_server.foundation.errors import ApiError, TooLarge
+from dci_server.foundation.http import Call
+from dci_server.foundation.storage import Upload
+
+
+@dataclass(slots=True)
+class Received:
+    """The bytes of an upload: in memory while they are few, under a temporary name in the store when they are not."""
+
+    sha256: str
+    md5: str | None
+    size: int
+    small: bytes = b""
+    upload: Upload | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        if self.upload is None:
+            yield self.small
+            return
+        async for chunk in self.upload.read():
+            yield chunk
+
+    async def abort(self) -> None:
+        """Nothing is left of what was not published."""
+        if self.upload is not None:
+            await self.upload.abort()
+
+
+async def receive(
+    call: Call, require_welcome: Callable[[], Awaitable[None]], *, in_memory: int, with_md5: bool = False
+) -> Received:
+    """At most `in_memory` bytes stay in memory. Before more are kept, `require_welcome` says whether they may be."""
+    limit = call.services.max_upload_bytes
+    too_large = TooLarge(f"the file is larger than {limit} bytes, the limit that is set here")
+    if limit is not None and int(call.headers.get("content-length", "0")) > limit:
+        raise too_large
+    md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
+    buffer = bytearray()
+    size = 0
+    upload: Upload | None = None
+    refusal: ApiError | None = None
+    try:
+        async for chunk in call.stream():
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise too_large
+            if md5 is not None:
+                md5.update(chunk)
+            if upload is None and refusal is None:
+                buffer += chunk
+                if len(buffer) > in_memory:
+                    refusal = await _refusal(call, require_welcome)
+                    if refusal is None:
+                        upload = await call.services.store.begin()
+                        await upload.write(bytes(buffer))
+                    buffer.clear()
+            elif upload is not None:
+                await upload.write(chunk)
+        if refusal is not None:
+            raise refusal
+    except BaseException:
+        if upload is not None:
+            await upload.abort()
+        raise
+    return Received(call.sha256, md5.hexdigest() if md5 else None, size, bytes(buffer), upload)
+
+
+async def _refusal(call: Call, require_welcome: Callable[[], Awaitable[None]]) -> ApiError | None:
+    """A signature is not proven yet: its sender learns the reason at the end only."""
+    try:
+        await require_welcome()
+    except ApiError as error:
+        if call.authentication.is_certain:
+            raise
+        return error
+    return None
