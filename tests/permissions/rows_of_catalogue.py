@@ -109,6 +109,14 @@ def _paths(owners: dict[str, Own]) -> list[Target]:
     return [replace(target, path={**target.path, "path": "'a/b.txt'"}) for target in _components(owners)]
 
 
+def _with_topics(owners: dict[str, Own]) -> list[Target]:
+    topics = {"global pre-release": "topic pre-release", "global of OpenShift": "topic of OpenShift"}
+    return [
+        replace(target, path={**target.path, "topic_id": topics.get(target.name, "topic exported")})
+        for target in _components(owners)
+    ]
+
+
 def _new_component(topic: str, team: str | None = None) -> Body:
     return lambda scene: {
         "name": "new 1.0",
@@ -160,6 +168,7 @@ CATALOGUE = [
     ),
     row("DELETE /topics/{topic_id}", _KNOWN_TOPICS, etag=("topics", "topic_id")),
     row("GET /topics/{topic_id}/components", _TOPICS),
+    row("GET /topics/{topic_id}/components/{component_id}/jobs", _with_topics(_READABLE)),
     row("POST /topics/{topic_id}/notifications", [_subscribing(target) for target in _TOPICS]),
     row("DELETE /topics/{topic_id}/notifications", _KNOWN_TOPICS),
     row("GET /topics/{topic_id}/notifications/users", _KNOWN_TOPICS),

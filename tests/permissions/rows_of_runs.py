@@ -187,6 +187,7 @@ RUNS = [
     row("DELETE /files/{file_id}", _FILES),
     row("GET /files/{file_id}", _FILES),
     row("GET /files/{file_id}/content", _FILES),
+    row("GET /api/v2/files/{file_id}/content", _FILES),
     row("GET /files/{file_id}/junit", _FILES),
     row("GET /pipelines"),
     row(

@@ -219,6 +219,7 @@ async def _add_components(world: World, store: Store) -> None:
         )
         world.ids[f"component {name}"] = component_id
         await _add_component_file(world, store, f"component file {name}", component_id)
+        await _put(store, f"components/{component_id}/a/b.txt")
     await _add_component_file(
         world, store, "component file archived of Blue", world.ids["component of Blue"], "archived"
     )
@@ -227,13 +228,17 @@ async def _add_components(world: World, store: Store) -> None:
 async def _add_component_file(world: World, store: Store, name: str, component_id: str, state: str = "active") -> None:
     identifier = uuid4()
     key = f"components/{component_id}/{identifier}"
-    upload = await store.begin()
-    await upload.write(CONTENT)
-    await upload.commit(key)
+    await _put(store, key)
     world.ids[name] = await world.add(
         "component_files", id=identifier, name=str(identifier), size=len(CONTENT), key=key, component_id=component_id,
         mime="text/plain", state=state,
     )  # fmt: skip
+
+
+async def _put(store: Store, key: str) -> None:
+    upload = await store.begin()
+    await upload.write(CONTENT)
+    await upload.commit(key)
 
 
 async def _add_what_a_team_has(world: World, owner: str) -> None:
