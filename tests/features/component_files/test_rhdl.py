@@ -2,9 +2,9 @@
 """Files of RHEL builds are where RHDL says: against a server that verifies signatures as the published library does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import dciauth.v2.headers
 import dciauth.v2.signature
@@ -50,11 +50,10 @@ class Service:
 
 
 def _is_signed(method: str, target: str, headers: dict[str, str]) -> bool:
-    parse_headers: Callable[..., Any] = dciauth.v2.headers.parse_headers  # pyright: ignore[reportUnknownMemberType]
-    is_valid: Callable[..., Any] = dciauth.v2.signature.is_valid  # pyright: ignore[reportUnknownMemberType]
-    claimed = parse_headers(headers)
+    headers_module, signature_module = cast(Any, dciauth.v2.headers), cast(Any, dciauth.v2.signature)
+    claimed = headers_module.parse_headers(headers)
     request: dict[str, object] = {"method": method, "endpoint": target, "params": {}, "data": b""}
-    verdict = is_valid(request, {"secret_key": SECRET_KEY}, claimed)
+    verdict = signature_module.is_valid(request, {"secret_key": SECRET_KEY}, claimed)
     scope = (claimed["region"], claimed["service"], claimed["request_type"], claimed["algorithm"])
     return verdict[0] and scope == ("us-east-1", "api", "aws4_request", "AWS4-HMAC-SHA256")
 
