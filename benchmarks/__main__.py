@@ -10,13 +10,14 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from benchmarks.load import Address, Connection, Laboratory, LoadError, put_load
+from benchmarks.lists import list_scenarios
+from benchmarks.load import Address, Connection, Laboratory, LoadError, Play, put_load
 from benchmarks.processes import Processes
 from benchmarks.report import Report, Row, in_mebibytes, row_of, table
-from benchmarks.scenarios import Scenario, prepare, prepare_full, scenarios
-from benchmarks.seed import seed
+from benchmarks.scenarios import Caller, Scenario, find_topic, prepare, prepare_full, scenarios
+from benchmarks.seed import MEMBER, seed
 from benchmarks.server import own_server
-from benchmarks.signing import Signer
+from benchmarks.signing import Login, Signer
 
 
 class Options(argparse.Namespace):
@@ -27,6 +28,7 @@ class Options(argparse.Namespace):
     only: str
     big: int
     jobs: int
+    components: int
     no_seed: bool
     workers: int
     json: Path | None
@@ -34,6 +36,8 @@ class Options(argparse.Namespace):
     client_id: str
     api_secret: str
     topic: str
+    login: str
+    password: str
     server_pid: int | None
     postgres_pid: int | None
 
@@ -47,6 +51,8 @@ class Target:
     api_secret: str
     processes: Processes
     database_url: str | None = None
+    login: str = ""
+    password: str = ""
 
 
 def _options() -> Options:
@@ -55,7 +61,8 @@ def _options() -> Options:
     parser.add_argument("--connections", type=int, default=4, help="laboratories at once [4]")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the scenarios with this in their name")
     parser.add_argument("--big", type=int, default=256, metavar="MIB", help="size of the one big upload; 0: none [256]")
-    parser.add_argument("--jobs", type=int, default=270_000, help="jobs to write before measuring [270000]")
+    parser.add_argument("--jobs", type=int, default=300_000, help="jobs to write before measuring [300000]")
+    parser.add_argument("--components", type=int, default=100_000, help="components to write [100000]")
     parser.add_argument("--no-seed", action="store_true", help="measure on the tables as they are")
     parser.add_argument("--workers", type=int, default=1, help="processes of the server that is started [1]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
@@ -64,6 +71,8 @@ def _options() -> Options:
     other.add_argument("--base-url", metavar="URL")
     other.add_argument("--client-id", default="", metavar="ID")
     other.add_argument("--api-secret", default="", metavar="SECRET")
+    other.add_argument("--login", default="", metavar="NAME", help="of a user there, for the requests with a password")
+    other.add_argument("--password", default="", metavar="PASSWORD")
     other.add_argument("--server-pid", type=int, metavar="PID", help="to measure its CPU and memory")
     other.add_argument("--postgres-pid", type=int, metavar="PID", help="of its PostgreSQL, the first process")
     return parser.parse_args(namespace=Options())
@@ -84,7 +93,16 @@ def _measure_own(options: Options) -> Report:
     with own_server(options.workers) as server:
         processes = Processes(server.pid, None)
         return _run(
-            options, Target(server.base_url, server.client_id, server.api_secret, processes, server.database_url)
+            options,
+            Target(
+                server.base_url,
+                server.client_id,
+                server.api_secret,
+                processes,
+                server.database_url,
+                server.login,
+                server.password,
+            ),
         )
 
 
@@ -92,7 +110,17 @@ def _measure_given(options: Options) -> Report:
     if not options.client_id or not options.api_secret:
         raise LoadError("--base-url needs --client-id and --api-secret, those of a remoteci there")
     processes = Processes(options.server_pid, options.postgres_pid)
-    return _run(options, Target(options.base_url or "", options.client_id, options.api_secret, processes))
+    return _run(
+        options,
+        Target(
+            options.base_url or "",
+            options.client_id,
+            options.api_secret,
+            processes,
+            login=options.login,
+            password=options.password,
+        ),
+    )
 
 
 def _run(options: Options, target: Target) -> Report:
@@ -102,25 +130,42 @@ def _run(options: Options, target: Target) -> Report:
 
 async def _measure(options: Options, target: Target) -> Report:
     address = Address.of(target.base_url)
-    signer = Signer(target.client_id, target.api_secret, address.netloc)
-    laboratories = [Laboratory(Connection(address, signer), options.topic) for _ in range(options.connections)]
+    callers = _callers(target, address.netloc)
     idle = target.processes.resident_bytes()
     seeded = await _seed(options, target)
     rows: list[Row] = []
-    for scenario in scenarios(options.big):
-        if options.only in scenario.name:
+    for scenario in [*scenarios(options.big), *list_scenarios()]:
+        if options.only in scenario.name and scenario.caller in callers:
             _tell(scenario.name)
+            asking = callers[scenario.caller]
+            laboratories = [Laboratory(Connection(address, asking), options.topic) for _ in range(options.connections)]
             rows.append(await _measure_scenario(scenario, laboratories, target.processes, options.seconds))
     workers = None if options.base_url else options.workers
     return Report(target.base_url, options.connections, workers, seeded, in_mebibytes(idle), rows)
 
 
+def _callers(target: Target, host: str) -> dict[Caller, Signer | Login]:
+    """A server that was not seeded has no member of many teams, and a user only when one is named."""
+    callers: dict[Caller, Signer | Login] = {"laboratory": Signer(target.client_id, target.api_secret, host)}
+    if target.login:
+        callers["user"] = Login(target.login, target.password, host)
+    if target.login and target.database_url is not None:
+        callers["member"] = Login(MEMBER, target.password, host)
+    return callers
+
+
 async def _seed(options: Options, target: Target) -> int:
     if options.no_seed or target.database_url is None:
         return 0
-    _tell(f"writing {options.jobs:,} jobs")
-    await seed(target.database_url, options.topic, options.jobs)
+    _tell(f"writing {options.jobs:,} jobs, {options.components:,} components")
+    await seed(target.database_url, options.topic, options.jobs, options.components)
     return options.jobs
+
+
+def _preparation(scenario: Scenario) -> Play:
+    if scenario.caller != "laboratory":
+        return find_topic
+    return prepare_full if scenario.reads_full_job else prepare
 
 
 async def _measure_scenario(
@@ -129,7 +174,7 @@ async def _measure_scenario(
     playing = laboratories[: scenario.connections]
     for laboratory in playing:
         await laboratory.connection.open()
-        await (prepare_full if scenario.reads_full_job else prepare)(laboratory)
+        await _preparation(scenario)(laboratory)
     try:
         if scenario.warm_up:
             await put_load(scenario.play, playing, seconds, scenario.warm_up * len(playing))

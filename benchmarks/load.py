@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.signing import Signer
+from benchmarks.signing import Login, Signer
 
 _ANSWER_SECONDS = 300
 _LARGEST_HEAD = 1024**2
@@ -79,9 +79,9 @@ EMPTY = Payload()
 class Connection:
     """One keep-alive connection; its owner sends one request after the other."""
 
-    def __init__(self, address: Address, signer: Signer) -> None:
+    def __init__(self, address: Address, caller: Signer | Login) -> None:
         self._address = address
-        self._signer = signer
+        self._caller = caller
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def open(self) -> None:
@@ -99,7 +99,7 @@ class Connection:
         if self._streams is None:
             raise LoadError("the connection is not open")
         reader, writer = self._streams
-        signed = self._signer.headers(method, target, payload.sha256)
+        signed = self._caller.headers(method, target, payload.sha256)
         head = f"{method} {target} HTTP/1.1\r\n{signed}{headers}Content-Length: {payload.size}\r\n\r\n"
         if payload.repeat == 1:
             writer.write(head.encode() + payload.chunk)

@@ -2,7 +2,7 @@
 """What laboratories do, one scenario per budget and the whole run of a job."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from benchmarks.load import Laboratory, LoadError, Payload, Play
@@ -11,6 +11,10 @@ MEBIBYTE = 1024**2
 _FILES_OF_A_RUN = 20
 _CASES = 2000
 _LOG_LINE = b"TASK [install : packages on node-%d] ... ok, changed=%d\n"
+
+
+Caller: TypeAlias = Literal["laboratory", "user", "member"]
+"""The laboratory of the demonstration, its user, and a user of many teams."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Scenario:
     uploaded_bytes: int = 0
     requests_per_play: int = 1
     reads_full_job: bool = False
+    caller: Caller = "laboratory"
 
 
 def scenarios(big_mebibytes: int) -> list[Scenario]:
@@ -53,11 +58,15 @@ def scenarios(big_mebibytes: int) -> list[Scenario]:
 
 async def prepare(laboratory: Laboratory) -> None:
     """Looks its topic up and gets a job of its own, as a laboratory has: no two of them write to the same one."""
+    await find_topic(laboratory)
+    await _new_job(laboratory)
+
+
+async def find_topic(laboratory: Laboratory) -> None:
     topics: list[Any] = (await laboratory.get(_topic_target(laboratory.topic)))["topics"]
     if not topics:
         raise LoadError(f"this laboratory sees no topic named {laboratory.topic}; choose another with --topic")
     laboratory.topic_id = topics[0]["id"]
-    await _new_job(laboratory)
 
 
 async def prepare_full(laboratory: Laboratory) -> None:

@@ -3,21 +3,47 @@
 
 import asyncpg
 
-TEAMS = 10
-COMPONENTS = 60
+TEAMS = 60
+TEAMS_OF_MEMBER = 50
+TOPICS = 20
 
-# A third of the jobs are of the laboratory that asks, the others of teams whose jobs it must not see.
-_STATEMENTS = (
+MEMBER = "benchmark"
+"""A user of many teams, with the password of the demonstration's."""
+
+_WHO = (
     f"""insert into teams (name)
         select 'Benchmark ' || n from generate_series(1, {TEAMS}) as n on conflict do nothing""",
     """insert into remotecis (name, team_id)
        select 'benchmark', id from teams where name like 'Benchmark %' on conflict do nothing""",
-    f"""insert into components (name, display_name, version, type, topic_id, released_at, created_at, tags)
-        select made.name, made.name, n::text, 'compose', topics.id, made.day, made.day, array['build:nightly', 'kernel:' || n]
-        from topics, generate_series(1, {COMPONENTS}) as n,
-             lateral (select 'benchmark-' || n as name, utc_now() - (n + 30) * interval '1 day' as day) as made
-        where topics.name = $1 on conflict do nothing""",
+    f"""insert into users (name, fullname, email, password_hash)
+        select '{MEMBER}', 'Benchmark', 'benchmark@example.org', password_hash from users where name = 'demo'
+        on conflict do nothing""",
+    f"""insert into users_teams (user_id, team_id)
+        select users.id, teams.id from users, teams
+        where users.name = '{MEMBER}'
+              and teams.name = any(select 'Benchmark ' || n from generate_series(1, {TEAMS_OF_MEMBER}) as n)
+        on conflict do nothing""",
+    """insert into products_teams (product_id, team_id)
+       select products.id, teams.id from products, teams where teams.name like 'Benchmark %' on conflict do nothing""",
+    "analyze teams, remotecis, users_teams",
 )
+_TOPICS = f"""
+insert into topics (name, product_id, export_control)
+select 'Benchmark ' || n, topics.product_id, true from topics, generate_series(1, {TOPICS - 1}) as n
+where topics.name = $1 on conflict do nothing
+"""
+# The topic that is worked on has its share of the components, the others have the rest.
+_COMPONENTS = f"""
+insert into components (name, display_name, version, type, topic_id, released_at, created_at, tags)
+select made.name, made.name, n::text, (array['compose', 'kernel', 'driver', 'ocp'])[1 + n / {TOPICS} % 4], topic.id,
+       made.day, made.day, array['build:' || (array['nightly', 'ga'])[1 + n / {TOPICS} % 10 / 9], 'kernel:' || n % 100]
+from (select id, row_number() over (order by name <> $1, name) - 1 as number from topics
+      where name = $1 or name like 'Benchmark %') as topic
+join generate_series(1, $2::integer) as n on topic.number = n % {TOPICS},
+     lateral (select 'benchmark-' || n as name, utc_now() - interval '1 day' - n * interval '10 minutes' as day) as made
+on conflict do nothing
+"""
+# A third of the jobs are of the laboratory that asks, the others of teams whose jobs it must not see.
 _JOBS = """
 with laboratory as (
     select id, team_id, row_number() over (order by remotecis.name <> 'demo-remoteci', id) - 1 as number from remotecis
@@ -35,10 +61,11 @@ join topics on topics.name = $1,
 """
 _RUNS = (
     """insert into jobs_components (job_id, component_id)
-       select jobs.id, components.id
+       select jobs.id, chosen.id
        from (select id, row_number() over () as n from jobs where user_agent = 'benchmark') as jobs
-       join (select id, row_number() over () as n from components) as components
-           on components.n in (1 + jobs.n % 50, 2 + jobs.n % 50)""",
+       cross join lateral (values (jobs.n % 40000), ((jobs.n + 7) % 40000)) as wanted (n)
+       join (select id, row_number() over () - 1 as n from components where name like 'benchmark-%') as chosen
+           on chosen.n = wanted.n""",
     """with uploaded as (
            insert into files (name, mime, sha256, size, job_id, team_id)
            select 'results.xml', 'application/junit', '', 0, id, team_id from jobs where user_agent = 'benchmark'
@@ -48,14 +75,15 @@ _RUNS = (
 )
 
 
-async def seed(database_url: str, topic: str, jobs: int) -> None:
-    """Components of the topic, and jobs with two components and a result each. The laboratory is the demonstration's."""
+async def seed(database_url: str, topic: str, jobs: int, components: int) -> None:
+    """Components, jobs with two components and a result each, a member of many teams. The laboratory is the demonstration's."""
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(database_url)
     try:
         async with connection.transaction():
-            for statement in _STATEMENTS[:2]:
+            for statement in _WHO:
                 await connection.execute(statement)
-            await connection.execute(_STATEMENTS[2], topic)
+            await connection.execute(_TOPICS, topic)
+            await connection.execute(_COMPONENTS, topic, components)
             await connection.execute(_JOBS, topic, jobs)
             for statement in _RUNS:
                 await connection.execute(statement)

@@ -28,6 +28,8 @@ class OwnServer:
     client_id: str
     api_secret: str
     database_url: str
+    login: str
+    password: str
 
 
 @contextlib.contextmanager
@@ -48,13 +50,15 @@ def own_server(workers: int) -> Generator[OwnServer]:
             process = subprocess.Popen([_program(), "serve"], env=environment, stdout=output, stderr=output)
         try:
             _wait_until_ready(process, base_url, log)
-            variables = _read_rc(data / "demo.rc")
+            variables, user = _read_rc(data / "demo.rc"), _read_rc(data / "demo-user.rc")
             yield OwnServer(
                 process.pid,
                 base_url,
                 variables["DCI_CLIENT_ID"],
                 variables["DCI_API_SECRET"],
                 _database_url(environment),
+                user["DCI_LOGIN"],
+                user["DCI_PASSWORD"],
             )
         finally:
             _stop(process)
@@ -81,7 +85,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", base_url: str, log: Pa
 
 def _read_rc(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = [line.removeprefix("export ").partition("=") for line in lines]
+    pairs = [line.removeprefix("export ").partition("=") for line in lines if line.startswith("export ")]
     return {name: value.strip("'\"") for name, _, value in pairs}
 
 

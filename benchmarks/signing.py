@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs requests for as little CPU as possible, so that the load weighs less than what it is put on (auth §4)."""
+"""Who asks: a laboratory that signs, or somebody with a password. Signs requests for as little CPU as possible, so that the load weighs less than what it is put on (auth §4)."""
 
+import base64
 import hashlib
 import hmac
 from datetime import UTC, datetime
 
 _ALGORITHM = "DCI2-HMAC-SHA256"
 _SIGNED_HEADERS = "host;x-dci-date"
+
+
+class Login:
+    """Somebody with a name and a password."""
+
+    def __init__(self, name: str, password: str, host: str) -> None:
+        word = base64.b64encode(f"{name}:{password}".encode()).decode()
+        self._headers = f"Host: {host}\r\nAuthorization: Basic {word}\r\n"
+
+    def headers(self, method: str, target: str, payload_sha256: str) -> str:  # noqa: ARG002
+        return self._headers
 
 
 class Signer:
