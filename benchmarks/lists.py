@@ -18,7 +18,7 @@ def list_scenarios() -> list[Scenario]:
         "where text, in few jobs": "where=" + quote("comment:job number 2997"),
         "where text contains": "where=" + quote("name:ightly-4*"),
         "where tag": "where=" + quote("tags:lab:7"),
-        "where uuid": "where=topic_id:{topic_id}",
+        "where uuid": "where=topic_id%3A{topic_id}",
         "query and, or": "query=" + quote("and(eq(status,failure),or(eq(name,nightly-9),contains(tags,lab:3)))"),
         "query contains tag": "query=" + quote("contains(tags,lab:7)"),
         "query null": "query=" + quote("null(url)"),

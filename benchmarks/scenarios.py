@@ -10,6 +10,7 @@ from benchmarks.load import Laboratory, LoadError, Payload, Play
 MEBIBYTE = 1024**2
 _FILES_OF_A_RUN = 20
 _CASES = 2000
+_MANY_CASES = 20_000
 _LOG_LINE = b"TASK [install : packages on node-%d] ... ok, changed=%d\n"
 
 
@@ -33,7 +34,7 @@ class Scenario:
 
 
 def scenarios(big_mebibytes: int) -> list[Scenario]:
-    log, junit = Payload.of(_log(2048)), Payload.of(_junit(_CASES))
+    log, junit, many = Payload.of(_log(2048)), Payload.of(_junit(_CASES)), Payload.of(_junit(_MANY_CASES))
     ten, big = Payload.of(_log(MEBIBYTE), 10), Payload.of(_log(MEBIBYTE), big_mebibytes)
     found = [
         Scenario("identity", _identity),
@@ -44,6 +45,14 @@ def scenarios(big_mebibytes: int) -> list[Scenario]:
         Scenario("file, 2 KiB", _upload(log), uploaded_bytes=log.size),
         Scenario("file, 10 MiB", _upload(ten), most=60, warm_up=1, uploaded_bytes=ten.size),
         Scenario(f"JUnit, {_CASES:,} cases", _upload(junit, "application/junit"), most=1000, uploaded_bytes=junit.size),
+        Scenario(
+            f"JUnit, {_MANY_CASES:,} cases",
+            _upload(many, "application/junit"),
+            most=20,
+            connections=1,
+            warm_up=1,
+            uploaded_bytes=many.size,
+        ),
         Scenario("jobs, limit=20", _jobs),
         Scenario("job of a whole run", _job, reads_full_job=True),
         Scenario("whole run", _run(log, junit), most=500, warm_up=1, requests_per_play=_FILES_OF_A_RUN + 9),
