@@ -83,7 +83,7 @@ def _who_has_which_role() -> Iterable[str]:
 def _calls() -> Iterable[str]:
     resources: dict[str, list[Route]] = {}
     for route in all_routes():
-        if route.documented:
+        if route.documented or not route.public:
             resources.setdefault(_resource(route), []).append(route)
     for resource in sorted(resources, key=lambda name: (name == "server", name)):
         yield f"### {resource}"
