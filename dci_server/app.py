@@ -31,6 +31,7 @@ from dci_server.features.users import routes as users
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.auth.bearer import SingleSignOn
 from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
+from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.http import Application, Route, Services
@@ -86,7 +87,9 @@ def create_app() -> Application:
         secrets = SecretBox(read_keys(settings.secrets_key or ""))
         url = settings.database_url or ""
         pool = await open_pool(url)
-        authenticator = Authenticator(pool, url, secrets, _single_sign_on(settings))
+        authenticator = Authenticator(
+            pool, url, secrets, _single_sign_on(settings), TrustedProxies(settings.trusted_proxies)
+        )
         store = open_store(settings.store_url)
         rhdl = _rhdl(settings)
         app.services = Services(

@@ -259,6 +259,8 @@ def _run_workers(workers: int, listening: socket.socket) -> None:
         lifespan="on",
         log_level="warning",
         access_log=False,
+        # The authenticator reads X-Forwarded-For itself, from the proxies that the settings name.
+        proxy_headers=False,
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=SECONDS_FOR_LAST_REQUESTS,

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -59,6 +60,8 @@ class Settings:
     """RHDL_SERVICE_ACCOUNT_ACCESS_KEY: the account it is asked with; unset to look for these files in our own store."""
     rhdl_secret_key: str | None = None
     """RHDL_SERVICE_ACCOUNT_SECRET_KEY: of that account."""
+    trusted_proxies: tuple[str, ...] = ()
+    """DCI_TRUSTED_PROXIES: comma-separated addresses and networks of proxies whose X-Forwarded-For is believed."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -104,6 +107,7 @@ class Settings:
             admin_password=given.get("DCI_ADMIN_PASSWORD"),
             secrets_key=given.get("DCI_SECRETS_KEY"),
             max_upload_bytes=_number(given, "DCI_MAX_UPLOAD_BYTES", 0, 2**62, default=0) or None,
+            trusted_proxies=_networks(given, "DCI_TRUSTED_PROXIES"),
             sso_url=_address(given, "SSO_URL"),
             sso_realm=given.get("SSO_REALM", cls.sso_realm),
             sso_issuer=_address(given, "SSO_ISSUER"),
@@ -142,6 +146,16 @@ def _switch(given: Mapping[str, str], name: str) -> bool:
     if text.lower() not in _SWITCH:
         raise SettingsError(f"{name} is one of {', '.join(_SWITCH)}; not {text!r}")
     return _SWITCH[text.lower()]
+
+
+def _networks(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = _words(given, name, ())
+    for word in words:
+        try:
+            ip_network(word)
+        except ValueError:
+            raise SettingsError(f"{name}: {word!r} is neither an address nor a network like 10.0.0.0/8") from None
+    return words
 
 
 def _number(given: Mapping[str, str], name: str, least: int, most: int, *, default: int) -> int:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors the API answers. An error knows its status; only `http.py` knows how it is rendered."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -18,6 +19,10 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.payload = dict(payload or {})
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return ()
 
 
 class Malformed(ApiError):
@@ -88,6 +93,20 @@ class TooLarge(ApiError):
     """The body is longer than what is read here."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class TooManyAttempts(ApiError):
+    """Something is tried too often; the header tells clients when to try again, and the published one does."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self._seconds = math.ceil(retry_after)
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return ((b"retry-after", str(self._seconds).encode()),)
 
 
 class Unavailable(ApiError):

@@ -353,7 +353,7 @@ class _Endpoint:
             return await route.handler(services)  # pyright: ignore[reportArgumentType] # public routes take the services
         headers = _read_headers(scope["headers"])
         authentication = await services.authenticator.begin(
-            Request(method, scope["raw_path"], scope["query_string"], headers)
+            Request(method, scope["raw_path"], scope["query_string"], headers, peer=(scope.get("client") or [""])[0])
         )
         call = Call(services, authentication, method, parameters, headers, receive=receive)
         if not route.streams:
@@ -369,6 +369,9 @@ def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
         if key in headers:
             if name in _SINGLE_HEADERS:
                 raise ApiError(f"the header {key} was sent twice; send it once")
+            if name == b"x-forwarded-for":
+                # Each proxy may add a line of its own: all of them are one list.
+                headers[key] += "," + value.decode("latin-1")
             continue
         headers[key] = value.decode("latin-1").strip(" \t")
     return headers
@@ -440,7 +443,7 @@ def _render(error: Exception, request_id: str) -> Response:
     if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         known.payload.setdefault("request_id", request_id)
     body = msgspec.json.encode(_ErrorBody(known.message, known.payload, known.status))
-    return Response(known.status, body)
+    return Response(known.status, body, known.headers)
 
 
 class _Unforeseen(ApiError):

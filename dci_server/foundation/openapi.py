@@ -19,6 +19,7 @@ _REFUSALS = {
     409: "Another resource is in the way.",
     412: "`If-match` is missing, or something is not in the state it must be in.",
     413: "Larger than what is accepted.",
+    429: "Too many attempts to log in at once; `Retry-After` says when to try again.",
     502: "Another service that was asked for it gave no usable answer; try again later.",
     503: "A part the server depends on does not answer; try again.",
 }
@@ -29,6 +30,7 @@ _REFUSAL_MESSAGES = {
     409: "We are unable to create this resource. A similar resource already exists.",
     412: "'If-match' header must be provided",
     413: "the body is larger than 2097152 bytes; send big content as a file (POST /files)",
+    429: "too many attempts to log in at once; try again later",
     502: "the RHDL service, which has the files of this component, does not work now; try again later",
     503: "the database does not answer; try again in a moment",
 }
@@ -223,6 +225,7 @@ def _possible_refusals(route: RouteDescription) -> list[int]:
         409: writes,
         412: True,
         413: True,
+        429: True,
         502: 302 in route.answers,
         503: True,
     }

@@ -136,9 +136,18 @@ def test_the_refusals_are_those_that_can_happen() -> None:
     def statuses(described: RouteDescription) -> list[str]:
         return list(operation_of(described)["responses"])
 
-    assert statuses(route()) == ["200", "400", "401", "412", "413", "503"]
-    assert statuses(route("GET", "/api/v1/things/{thing_id}")) == ["200", "400", "401", "404", "412", "413", "503"]
-    assert statuses(route("POST", body=NewThing)) == ["200", "400", "401", "404", "409", "412", "413", "503"]
+    assert statuses(route()) == ["200", "400", "401", "412", "413", "429", "503"]
+    assert statuses(route("GET", "/api/v1/things/{thing_id}")) == [
+        "200",
+        "400",
+        "401",
+        "404",
+        "412",
+        "413",
+        "429",
+        "503",
+    ]
+    assert statuses(route("POST", body=NewThing)) == ["200", "400", "401", "404", "409", "412", "413", "429", "503"]
     assert statuses(route(public=True)) == ["200"]
 
 

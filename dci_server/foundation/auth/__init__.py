@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HMAC and Basic; each ends in one Identity, the words permissions are said in."""
+"""HMAC, Basic and Bearer; each ends in one Identity, the words permissions are said in."""

@@ -18,10 +18,13 @@ import asyncpg
 import msgspec
 import structlog
 
+from dci_server.foundation.auth.attempts import Attempts, StoredPassword
 from dci_server.foundation.auth.basic import INVALID_CREDENTIALS, read_login_and_password
 from dci_server.foundation.auth.bearer import CANNOT_CREATE, NOT_CONFIGURED, SingleSignOn, SsoLogin
 from dci_server.foundation.auth.identity import Identity, SpecialTeams, TeamOfCaller
+from dci_server.foundation.auth.last_use import LastUse
 from dci_server.foundation.auth.passwords import PasswordVerdicts
+from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.scheme import choose_scheme
 from dci_server.foundation.auth.secret_box import SecretBox
 from dci_server.foundation.auth.signatures import (
@@ -41,6 +44,8 @@ from dci_server.foundation.errors import ApiError, NotAuthenticated, Preconditio
 log = structlog.get_logger("dci_server.auth")
 
 _REMEMBERED = 10_000
+_SECONDS_BETWEEN_NOTES = 60
+_SECONDS_FOR_NOTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,14 @@ class Request:
     raw_path: bytes
     raw_query: bytes
     headers: Mapping[str, str]
+    peer: str
+    """The address at the other end of the connection; that of a proxy, where there is one."""
 
 
 class Authentication:
     """A caller, certain at once for passwords, and only after `finish` for signatures."""
 
-    __slots__ = ("_claim", "_request", "_secrets", "caller", "inactive_team", "parameters", "proven_by")
+    __slots__ = ("_claim", "_last_use", "_request", "_secrets", "caller", "inactive_team", "parameters", "proven_by")
 
     def __init__(self, caller: Identity, request: Request, claim: Claim | None = None) -> None:
         self.caller = caller
@@ -65,14 +72,16 @@ class Authentication:
         self._request = request
         self._claim = claim
         self._secrets: Sequence[_Secret] = ()
+        self._last_use: LastUse | None = None
         self.proven_by: UUID | None = None
         """The secret that signed, once `finish` has found it."""
 
     @classmethod
-    def of_claim(cls, client: "_Client", request: Request, claim: Claim) -> "Authentication":
+    def of_claim(cls, client: "_Client", request: Request, claim: Claim, last_use: LastUse) -> "Authentication":
         made = cls(client.identity, request, claim)
         made._secrets = client.secrets
         made.inactive_team = client.inactive_team
+        made._last_use = last_use
         return made
 
     @property
@@ -88,6 +97,9 @@ class Authentication:
         self._claim = None
         if self.inactive_team is not None:
             raise PreconditionFailed(f"team {self.inactive_team} not active")
+        if self._last_use is not None and self.proven_by is not None:
+            self._last_use.note(self.caller.kind, self.caller.id)
+            self._last_use.note("secret", self.proven_by)
 
     def _require_signature(self, claim: Claim, payload_sha256: str) -> Query:
         """By any secret that is valid now: while one is being replaced there are two."""
@@ -171,19 +183,29 @@ _FIND_USER_BY_ID: LiteralString = _USER + "where users.state = 'active' and user
 
 
 class Authenticator:
-    def __init__(self, db: Connection, url: str, secrets: SecretBox, sso: SingleSignOn | None = None) -> None:
+    def __init__(
+        self,
+        db: Connection,
+        url: str,
+        secrets: SecretBox,
+        sso: SingleSignOn | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
         self._db = db
         self._url = url
         self._secrets = secrets
         self._sso = sso
+        self._proxies = proxies or TrustedProxies()
         self._verdicts = PasswordVerdicts()
+        self.attempts = Attempts(db, self._verdicts, secrets.fingerprint)
+        self.last_use = LastUse(db)
         self._clients: dict[tuple[str, UUID], _Client] = {}
         self._users: dict[str, _User] = {}
         self._sso_users: OrderedDict[SsoLogin, _User] = OrderedDict()
         self._special_teams: SpecialTeams | None = None
         self._generation = 0
         self._listening = False
-        self._listener: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_listening(self) -> bool:
@@ -191,20 +213,22 @@ class Authenticator:
         return self._listening
 
     async def start(self) -> None:
-        self._listener = asyncio.create_task(self._listen())
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep_house())]
 
     async def stop(self) -> None:
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.attempts.close()
+        await self._write_down()
         if self._sso is not None:
             await self._sso.close()
         self._verdicts.close()
 
     async def is_password(self, stored_hash: str, password: str, caller: Identity) -> bool:
         """Whether this is the password of a caller who was authenticated already, perhaps by other means."""
-        return await self._verdicts.verify(stored_hash, password, subject=caller.name or "")
+        stored = StoredPassword(caller.id, stored_hash)
+        return await self.attempts.is_right(stored, password, login=caller.name or "", address=f"user {caller.id}")
 
     async def hash_password(self, password: str) -> str:
         return await self._verdicts.hash(password)
@@ -234,22 +258,29 @@ class Authenticator:
         claim = read_claim(authorization, request.headers)
         require_in_window(claim, datetime.now(UTC))
         client = await self._client(claim)
-        return Authentication.of_claim(client, request, claim)
+        return Authentication.of_claim(client, request, claim, self.last_use)
 
     async def _check_password(self, authorization: str, request: Request) -> Authentication:
         login, password = read_login_and_password(authorization)
         user = await self._user(login)
-        stored = user.password_hash if user else None
-        if not await self._verdicts.verify(stored, password, subject=login) or user is None:
+        stored = None
+        if user is not None and user.password_hash is not None:
+            stored = StoredPassword(user.identity.id, user.password_hash)
+        address = self._proxies.address_of(request.peer, request.headers.get("x-forwarded-for"))
+        if not await self.attempts.is_right(stored, password, login=login, address=address) or user is None:
             raise NotAuthenticated(INVALID_CREDENTIALS)
-        return Authentication(_scoped(user.identity, request.headers.get("x-dci-team-id")), request)
+        return self._certain(user, request)
+
+    def _certain(self, user: _User, request: Request) -> Authentication:
+        identity = _scoped(user.identity, request.headers.get("x-dci-team-id"))
+        self.last_use.note("user", identity.id)
+        return Authentication(identity, request)
 
     async def _check_token(self, authorization: str, request: Request) -> Authentication:
         if self._sso is None:
             raise NotAuthenticated(NOT_CONFIGURED)
         login = await self._sso.read(authorization)
-        user = self._sso_users.get(login) or await self._sso_user(login)
-        return Authentication(_scoped(user.identity, request.headers.get("x-dci-team-id")), request)
+        return self._certain(self._sso_users.get(login) or await self._sso_user(login), request)
 
     async def _client(self, claim: Claim) -> _Client:
         known = self._clients.get((claim.client_type, claim.client_id))
@@ -337,6 +368,20 @@ class Authenticator:
             except KeyError:
                 raise Unavailable("the database is not provisioned; run: dci-server provision") from None
         return self._special_teams
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_NOTES)
+            await self._write_down()
+
+    async def _write_down(self) -> None:
+        """What may be lost in a crash: when who was seen. It must not stop anything."""
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_NOTES):
+                await self.last_use.write()
+                await self.attempts.forget_old()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ApiError) as error:
+            log.warning("could not write down who was seen", kind=type(error).__name__)
 
     async def _listen(self) -> None:
         while True:

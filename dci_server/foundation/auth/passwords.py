@@ -13,6 +13,7 @@ from contextlib import suppress
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
+from dci_server.foundation.auth.imported_passwords import is_imported, verify_imported
 from dci_server.foundation.errors import ApiError
 
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -62,6 +63,8 @@ class PasswordVerdicts:
         self._good_until: OrderedDict[bytes, float] = OrderedDict()
         self._running: dict[bytes, asyncio.Future[bool]] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, "password")
+        # One at a time, and apart: they take a second, and nobody else shall wait for them.
+        self._pool_for_imported = ThreadPoolExecutor(1, "imported password")
 
     async def verify(self, stored_hash: str | None, password: str, *, subject: str) -> bool:
         """`stored_hash` is None when there is no such user or no password; that takes as long (decision 22)."""
@@ -70,11 +73,16 @@ class PasswordVerdicts:
             # At once: it depends on the password alone, so the time tells nothing about the account.
             return False
         question = self._fingerprint(subject, stored_hash, known)
-        if self._is_remembered(question):
+        if self.remembers(question):
             return True
         running = self._running.get(question) or self._start(question, stored_hash, known)
         # Shielded, because others may be waiting for the same verdict.
         return await asyncio.shield(running)
+
+    def question(self, stored_hash: str | None, password: str, *, subject: str) -> bytes | None:
+        """What stands for this question without its password; None when the answer can only be no."""
+        known = _usable(password)
+        return None if known is None else self._fingerprint(subject, stored_hash, known)
 
     async def hash(self, password: str) -> str:
         """`hash_password` off the event loop, with as few at once as verdicts. Raises ApiError for an unusable one."""
@@ -82,6 +90,7 @@ class PasswordVerdicts:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._pool_for_imported.shutdown(cancel_futures=True)
 
     def _fingerprint(self, subject: str, stored_hash: str | None, password: bytes) -> bytes:
         digest = hashlib.blake2b(digest_size=32, key=self._process_key)
@@ -90,7 +99,7 @@ class PasswordVerdicts:
         digest.update(password)
         return digest.digest()
 
-    def _is_remembered(self, question: bytes) -> bool:
+    def remembers(self, question: bytes) -> bool:
         good_until = self._good_until.get(question)
         if good_until is None:
             return False
@@ -106,12 +115,15 @@ class PasswordVerdicts:
             if not verdict.cancelled() and verdict.exception() is None and verdict.result():
                 self._remember(question)
 
-        running = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, stored_hash, password)
+        pool = self._pool_for_imported if stored_hash is not None and is_imported(stored_hash) else self._pool
+        running = asyncio.get_running_loop().run_in_executor(pool, self._compute, stored_hash, password)
         self._running[question] = running
         running.add_done_callback(finish)
         return running
 
     def _compute(self, stored_hash: str | None, password: bytes) -> bool:
+        if stored_hash is not None and is_imported(stored_hash):
+            return verify_imported(stored_hash, password)
         if stored_hash is not None:
             try:
                 return _HASHER.verify(stored_hash, password)

@@ -4,6 +4,7 @@
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -48,6 +49,7 @@ class SecretBox:
             raise UnusableKeysError(f"one or more keys of {_KEY_LENGTH} bytes are needed; {_MAKE_ONE}")
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._writing = _key_id(keys[0])
+        self._fingerprint_key = hmac.digest(keys[0], b"dci-server fingerprint", "sha256")
 
     def seal(self, secret: str, owner: UUID) -> bytes:
         head = _FORMAT + self._writing
@@ -68,6 +70,10 @@ class SecretBox:
             raise UnreadableSecret(
                 "The stored secret of this client is damaged or belongs to another client; give it a new api_secret"
             ) from None
+
+    def fingerprint(self, text: str) -> str:
+        """The same on all servers with this key, and without the key nothing can be read from it."""
+        return hmac.digest(self._fingerprint_key, text.encode(errors="surrogatepass"), "sha256").hex()
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the key that writes today sealed it; if not, open it and seal it again."""
