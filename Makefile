@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Everything from a bare clone: the first target that needs it builds .venv with scripts/bootstrap.py.
+# Everything from a bare clone: the first target that needs it builds .venv with scripts/bootstrap.sh.
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format docs bench lock clean
 BIN := .venv/bin

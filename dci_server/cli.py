@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.database.embedded import EmbeddedPostgresError
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.logs import configure_logs
-from dci_server.foundation.storage import StoreUrlError
+from dci_server.foundation.storage import StoreUrlError, open_store
 from dci_server.provisioning import DEMO_TEAM, add_remoteci, rewrap
 from dci_server.rc_files import ADMIN_RC, DEMO_RC, rc_text, read_rc
 from dci_server.settings import Settings, SettingsError
@@ -90,7 +91,11 @@ def serve(**options: str | None) -> None:
 
     The first start creates the teams that carry a role and the administrator, whose password is in admin.rc.
     """
-    _serve(_settings(options), lambda prepared: _say_where(prepared, Console(stderr=True)), with_demo=False)
+
+    def beside(prepared: running.Prepared) -> None:
+        threading.Thread(target=_say_when_ready, args=(prepared, Console(stderr=True)), daemon=True).start()
+
+    _serve(_settings(options), beside, with_demo=False)
 
 
 @cli.command()
@@ -112,6 +117,13 @@ def demo(serving: bool, **options: str | None) -> None:
     _serve(settings, beside, with_demo=True)
 
 
+def _say_when_ready(prepared: running.Prepared, console: Console) -> None:
+    """Not before it serves. Who has waited too long finds the reason in the log."""
+    with suppress(ApiError):
+        demonstration.wait_until_ready(prepared.url)
+        _say_where(prepared, console)
+
+
 def _play_beside(prepared: running.Prepared, console: Console) -> None:
     """Beside the server: the first start plays a run, a later one shows the newest."""
     try:
@@ -128,7 +140,9 @@ def _play_beside(prepared: running.Prepared, console: Console) -> None:
 
 def _say_where(prepared: running.Prepared, console: Console) -> None:
     directory = prepared.settings.data_dir
-    again = "dci-server demo" if directory == Path("data").absolute() else f"dci-server demo --data-dir {directory}"
+    again = f"{_from_here(_beside_python('dci-server'))} demo"
+    if directory != Path("data").absolute():
+        again += f" --data-dir {directory}"
     console.print(
         f"\nServing at {prepared.url}  (API documentation: {prepared.url}/docs)", style="bold", soft_wrap=True
     )
@@ -137,16 +151,16 @@ def _say_where(prepared: running.Prepared, console: Console) -> None:
         (ADMIN_RC, "the administrator", "team-list"),
     ):
         if (directory / name).exists():
-            line = f"  as {who + ':':<22} . {_from_here(directory / name)} && {_from_here(_dcictl())} {command}"
+            line = f"  as {who + ':':<22} . {_from_here(directory / name)} && {_from_here(_beside_python('dcictl'))} {command}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     if (directory / DEMO_RC).exists():
         console.print(f"  {'another run:':<25} {again}", highlight=False, markup=False, soft_wrap=True)
     console.print("Ctrl-C stops it, and the embedded PostgreSQL with it.\n", highlight=False)
 
 
-def _dcictl() -> Path:
-    """Installed beside the Python that runs us."""
-    return Path(sys.executable).with_name("dcictl")
+def _beside_python(script: str) -> Path:
+    """Installed with the Python that runs us."""
+    return Path(sys.executable).with_name(script)
 
 
 def _from_here(path: Path) -> str:
@@ -164,6 +178,7 @@ def _demo_credentials(settings: Settings) -> dict[str, str]:
 
 def _serve(settings: Settings, when_prepared: Callable[[running.Prepared], None], *, with_demo: bool) -> None:
     running.exit_on_sigterm()
+    open_store(settings.store_url)  # an address that can't be used is told before anything is started
     with running.listen(settings) as listening:
         keyed = running.with_key(replace(settings, port=listening.getsockname()[1]))
         with running.own_database(keyed) as (ready, postgres):

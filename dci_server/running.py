@@ -27,6 +27,7 @@ from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.storage import open_store
 from dci_server.foundation.storage.removal import give_up_all_objects
+from dci_server.foundation.wire import WireProtocol
 from dci_server.provisioning import DEMO_REMOTECI, DEMO_TEAM, Scene, add_remoteci, provision
 from dci_server.rc_files import ADMIN_RC, DEMO_RC, DEMO_USER_RC, point_at, read_rc, write_rc
 from dci_server.settings import Settings
@@ -255,7 +256,7 @@ def _run_workers(workers: int, listening: socket.socket) -> None:
         factory=True,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=WireProtocol,
         lifespan="on",
         log_level="warning",
         access_log=False,

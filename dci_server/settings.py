@@ -102,7 +102,7 @@ class Settings:
             port=_number(given, "DCI_PORT", 0, 65535, default=cls.port),
             data_dir=_directory(given.get("DCI_DATA_DIR", str(cls.data_dir))),
             workers=_number(given, "DCI_WORKERS", 1, 256, default=cls.workers),
-            database_url=given.get("DATABASE_URL"),
+            database_url=_database_url(given.get("DATABASE_URL")),
             store=given.get("DCI_STORE_URL"),
             admin_password=given.get("DCI_ADMIN_PASSWORD"),
             secrets_key=given.get("DCI_SECRETS_KEY"),
@@ -120,6 +120,16 @@ class Settings:
             rhdl_secret_key=given.get("RHDL_SERVICE_ACCOUNT_SECRET_KEY"),
             log_level=level,
         )
+
+
+def _database_url(text: str | None) -> str | None:
+    """Its form only; what it says may be secret."""
+    if text is not None and not text.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(
+            "DATABASE_URL can't be read; write postgresql://user:password@host:5432/database, "
+            "with %-codes for special characters in the password"
+        )
+    return text
 
 
 def _directory(text: str) -> Path:

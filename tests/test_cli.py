@@ -82,7 +82,14 @@ def test_the_commands_are_those_of_the_manual() -> None:
         (["database-url"], {}, 1, "no database is running"),
         (["demo"], {}, 1, "dci-server provision --demo"),
         (["migrate"], {"DATABASE_URL": "postgresql://u:hidden/word@localhost/d"}, 1, "DATABASE_URL can't be read"),
-        (["migrate"], {"DATABASE_URL": "hidden"}, 1, "check DATABASE_URL"),
+        (["migrate"], {"DATABASE_URL": "hidden"}, 1, "DATABASE_URL can't be read; write postgresql://"),
+        (["serve", "--port", "0"], {"DCI_STORE_URL": "ftp://x"}, 1, "ftp:// is no kind of file store"),
+        (
+            ["serve", "--port", "0", "--workers", "2"],
+            {"DCI_STORE_URL": "ftp://x"},
+            1,
+            "ftp:// is no kind of file store",
+        ),
         (["migrate"], {"DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/d"}, 1, "the database does not answer"),
     ],
 )

@@ -127,3 +127,20 @@ def test_two_servers_run_side_by_side_and_find_their_data_again(server: Running,
     finally:
         stop(again)
     assert again.process.returncode in (0, 130, -signal.SIGINT)
+
+
+def test_generic_tools_sign_as_aws_does_and_read_a_report(server: Running) -> None:
+    rc = server.rc("demo")
+    generic = SignedBy(
+        rc["DCI_CLIENT_ID"], rc["DCI_API_SECRET"],
+        algorithm="AWS4-HMAC-SHA256", terminator="aws4_request", date_header="X-Amz-Date",
+    )  # fmt: skip
+    with httpx.Client(base_url=f"{server.url}/api/v1", auth=generic, timeout=60) as tool:
+        topic = tool.get("/topics", params={"where": "name:RHEL-9.6"}).json()["topics"][0]["id"]
+        job = tool.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
+        headers = {"DCI-NAME": "smoke", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+        junit = b'<testsuite name="s"><testcase name="a" classname="c"/></testsuite>'
+        file = tool.post("/files", content=junit, headers=headers).json()["file"]["id"]
+        report = tool.get(f"/files/{file}/junit").json()
+
+    assert report["testsuites"][0]["testcases"][0]["name"] == "a"

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP on the socket. What the parser can't read is refused in the contract's form too (conventions §7)."""
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from dci_server.foundation.http import ErrorBody
+
+_REFUSAL = msgspec.json.encode(
+    ErrorBody(
+        "this is not a valid HTTP request: look for control characters in a header, or for a wrong Content-Length",
+        {},
+        400,
+    )
+)
+
+
+class WireProtocol(HttpToolsProtocol):
+    """The server's own protocol, which otherwise answers in plain text."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # it says nothing about the request
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\n"
+            b"content-length: " + str(len(_REFUSAL)).encode() + b"\r\nconnection: close\r\n\r\n" + _REFUSAL
+        )
+        self.transport.close()
