@@ -247,6 +247,54 @@ def _print_remoteci(settings: Settings, name: str, team: str, *, rotate: bool, o
         click.echo(asyncio.run(add()), nl=False)
 
 
+@cli.command("import")
+@click.option(
+    "--from", "source", required=True, metavar="URL", envvar="DCI_IMPORT_FROM",
+    help="PostgreSQL of the hub that is brought over; in DCI_IMPORT_FROM, `ps` does not show its password.",
+)  # fmt: skip
+@click.option("--files", metavar="URL", help="Its files of jobs: the container dci-files, a directory or s3://bucket.")
+@click.option("--components", metavar="URL", help="Its files of components: the container dci-components.")
+@click.option("--report", type=click.Path(dir_okay=False, writable=True), help="Also write the report here, as JSON.")
+@click.option("--batch-bytes", type=click.IntRange(min=1), hidden=True)
+@with_settings
+def import_hub(
+    source: str,
+    files: str | None,
+    components: str | None,
+    report: str | None,
+    batch_bytes: int | None,
+    **options: str | None,
+) -> None:
+    """Bring an existing control server over: rows, secrets, passwords, files.
+
+    Into a hub that nobody uses yet. Stop the old server first; its database is only read. Interrupted, or killed, it
+    goes on where it stopped when the same command is given again. Without --files and --components the rows come alone;
+    the bytes may follow in a later run.
+    """
+    from dci_server.importing import run
+    from dci_server.importing.progress import Progress
+    from dci_server.importing.report import as_json, as_text
+
+    wanted, chosen = run.Wanted(source, files, components), _settings(options)
+    asyncio.run(run.look_at(wanted, chosen.store_url))
+    with running.database(running.with_key(chosen)) as settings:
+        running.migrate_now(settings)
+        with running.explaining_database_errors(), Progress(Console(stderr=True)) as progress:
+            brought = asyncio.run(
+                run.import_hub(
+                    wanted,
+                    settings.database_url or "",
+                    settings.store_url,
+                    running.box_of(settings),
+                    progress,
+                    batch_bytes=batch_bytes or run.BATCH_BYTES,
+                )
+            )
+    if report is not None:
+        Path(report).write_bytes(as_json(brought))
+    click.echo(as_text(brought))
+
+
 @cli.command("rewrap-secrets")
 @with_settings
 def rewrap_secrets(**options: str | None) -> None:

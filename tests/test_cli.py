@@ -65,7 +65,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_the_commands_are_those_of_the_manual() -> None:
     assert set(cli.commands) == {
-        "completion", "database-url", "demo", "doctor", "migrate", "openapi", "provision", "rewrap-secrets", "serve",
+        "completion", "database-url", "demo", "doctor", "import", "migrate", "openapi", "provision", "rewrap-secrets", "serve",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from dci_server.features.files import queries
-from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, store_key
+from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, packed, store_key
 from dci_server.features.jobs.access import changeable_by
 from dci_server.foundation.content import ContentReader, Unreadable
 from dci_server.foundation.database.connection import Json, Record, transaction
@@ -15,8 +15,6 @@ from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unav
 from dci_server.foundation.http import Call
 from dci_server.foundation.receiving import Received, receive
 from dci_server.foundation.storage.removal import give_up_object
-
-_WORTH_COMPRESSING = 128
 
 
 class InvalidContent(ApiError):
@@ -120,13 +118,7 @@ async def _keep(
 
 
 def _packed(received: Received) -> tuple[bool, bytes | None]:
-    if received.upload is not None:
-        return False, None
-    if received.size >= _WORTH_COMPRESSING:
-        smaller = zlib.compress(received.small, 1)
-        if len(smaller) < received.size:
-            return True, smaller
-    return False, received.small
+    return (False, None) if received.upload is not None else packed(received.small)
 
 
 async def read_content(call: Call, file: Record, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

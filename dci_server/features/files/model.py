@@ -2,6 +2,7 @@
 """The shapes of a file, and what its upload says in headers."""
 
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,6 +17,7 @@ from dci_server.foundation.http import header_text
 MAX_INLINE_BYTES = 64 * 1024
 """Up to here the bytes live in the row (design: small files live in the row)."""
 
+_WORTH_COMPRESSING = 128
 _LONGEST_NAME = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
@@ -84,3 +86,12 @@ def _identifier(headers: Mapping[str, str], name: str) -> UUID | None:
 def store_key(team_id: UUID | str, job_id: UUID | str, file_id: UUID | str) -> str:
     """Where a file that is not in its row lives (files.md §8.1)."""
     return f"files/{team_id}/{job_id}/{file_id}"
+
+
+def packed(content: bytes) -> tuple[bool, bytes]:
+    """A small file as its row holds it: whether it is compressed, and the bytes."""
+    if len(content) >= _WORTH_COMPRESSING:
+        smaller = zlib.compress(content, 1)
+        if len(smaller) < len(content):
+            return True, smaller
+    return False, content

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What laboratories and people find on the new hub is what they left on the old one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.importing.conftest import LogIn, NewHub, import_words
+from tests.importing.old_hub import PASSWORD_HASH, OldHub
+
+
+async def test_a_laboratory_finds_its_job_as_it_was(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    await new_hub.report(old_hub)
+
+    lab = await log_in("blue_lab")
+    job = (await lab.get(f"/jobs/{old_hub.ids['job']}")).json()["job"]
+
+    stored = dict((await old_hub.db.fetch("select * from jobs where id = $1", old_hub.ids["job"]))[0])
+    for name in ("name", "comment", "configuration", "url", "status", "etag", "tags", "user_agent", "client_version"):
+        assert job[name] == stored[name], name
+    assert job["created_at"] == stored["created_at"].isoformat()
+    assert job["updated_at"] == stored["updated_at"].isoformat()
+    assert job["previous_job_id"] == str(old_hub.ids["first"])
+    assert (job["duration"], job["data"]) == (42, {"a": 1})
+    assert job["topic"]["name"] == "RHEL-9.6"
+    assert job["topic"]["next_topic_id"] == str(old_hub.ids["RHEL-9.7"])
+    assert job["remoteci"]["name"] == "blue_lab"
+    assert job["team"]["name"] == "Blue"
+    assert job["pipeline"]["name"] == "nightly"
+    assert [component["name"] for component in job["components"]] == ["RHEL-9.6.0-1"]
+    assert [(kv["key"], kv["value"]) for kv in job["keys_values"]] == [("boot_seconds", 0.1 + 0.2)]
+    assert [(state["status"], state["comment"]) for state in job["jobstates"]] == [
+        ("new", "it is new"), ("running", "it is running"), ("failure", "it is failure"),
+    ]  # fmt: skip
+    (result,) = job["results"]
+    assert [result[name] for name in ("total", "success", "skips", "failures", "errors", "regressions", "time")] == [
+        5, 1, 1, 1, 2, 1, 3,
+    ]  # fmt: skip
+
+
+async def test_bytes_are_those_of_the_old_store(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    await new_hub.report(old_hub)
+
+    lab = await log_in("blue_lab")
+    for name in ("small.log", "empty", "limit", "big.bin", "task", "junit"):
+        expected = next(old_hub.files.rglob(str(old_hub.ids[name]))).read_bytes()
+        answer = await lab.get(f"/files/{old_hub.ids[name]}/content")
+        assert (answer.status_code, answer.content == expected) == (200, True), name
+    assert (await lab.get(f"/files/{old_hub.ids['gone']}/content")).status_code == 404
+    suites = (await lab.get(f"/files/{old_hub.ids['junit']}/junit")).json()
+    assert "b" in str(suites)
+
+
+async def test_small_files_are_in_rows_and_big_ones_in_the_store(old_hub: OldHub, new_hub: NewHub) -> None:
+    await new_hub.report(old_hub)
+
+    kept = await new_hub.rows(
+        "select name, sha256 is null, is_compressed from files left join files_contents on file_id = files.id order by name"
+    )
+    stored = {path.name for path in (new_hub.directory / "files" / "files").rglob("*") if path.is_file()}
+    assert kept == [
+        ("archived", False, False), ("big.bin", False, None), ("empty", False, False), ("gone", True, None),
+        ("junit", False, False), ("limit", False, True), ("small.log", False, True), ("task", False, False),
+    ]  # fmt: skip
+    assert stored == {str(old_hub.ids["big.bin"])}
+    (component_file,) = await new_hub.rows("select key, sha256 is null, size, etag from component_files")
+    assert (new_hub.directory / "files" / component_file[0]).read_bytes() == b"i" * 70_000
+    assert component_file[1:] == (False, 70_000, '"5eb63bbbe01eeed093cb22bb8f5acdc3"')
+    assert await new_hub.rows("select * from objects_to_remove") == []
+
+
+@pytest.mark.parametrize(("who", "status"), [("blue_lab", 200), ("red_lab", 404), ("blue_feeder", 200)])
+async def test_who_sees_a_blue_job(old_hub: OldHub, new_hub: NewHub, log_in: LogIn, who: str, status: int) -> None:
+    await new_hub.report(old_hub, files=False)
+
+    assert (await (await log_in(who)).get(f"/jobs/{old_hub.ids['job']}")).status_code == status
+
+
+async def test_people_and_rights_are_those_of_the_old_hub(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    await new_hub.report(old_hub, files=False)
+
+    assert await new_hub.rows("select name, role from teams where role is not null order by name") == [
+        ("EPM", "epm"), ("Red Hat", "read_only"), ("admin", "super_admin"),
+    ]  # fmt: skip
+    assert await new_hub.rows("select id from teams where name = 'admin'") == [(old_hub.ids["admin"],)]
+    assert await new_hub.rows("select distinct password_hash from users") == [(PASSWORD_HASH,)]
+    for table, names in {
+        "users_teams": ("user_id", "team_id"),
+        "products_teams": ("product_id", "team_id"),
+        "teams_components_access": ("team_id", "access_team_id"),
+        "users_topics": ("user_id", "topic_id"),
+    }.items():
+        sql = f"select {', '.join(names)} from {table} order by 1, 2"
+        assert await new_hub.rows(sql) == [tuple(row) for row in await old_hub.db.fetch(sql)], table
+    assert await new_hub.rows("select user_id, remoteci_id from users_remotecis") == [
+        (old_hub.ids["alice"], old_hub.ids["blue_lab"])
+    ]
+    assert await new_hub.rows("select id, user_id, action from audits") == [
+        (old_hub.ids["log"], old_hub.ids["root"], "create_teams")
+    ]
+    lab = await log_in("blue_lab")
+    topics = (await lab.get("/topics")).json()["topics"]
+    assert {topic["name"] for topic in topics} == {"RHEL-9.6", "RHEL-9.7"}
+    red = (await (await log_in("red_lab")).get("/topics")).json()
+    assert red["topics"] == []
+
+
+async def test_people_log_in_with_their_old_password(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    await new_hub.report(old_hub, files=False)
+
+    for who, team in (("alice", "Blue"), ("root", "admin"), ("reader", "Red Hat")):
+        answer = await (await log_in(who)).get("/users/me")
+        assert (answer.status_code, answer.json()["user"]["team"][0]["name"]) == (200, team)
+
+
+async def test_a_job_goes_on_where_the_old_hub_left_it(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    await new_hub.report(old_hub, files=False)
+    lab = await log_in("blue_lab")
+
+    state = await lab.post("/jobstates", json={"job_id": str(old_hub.ids["job"]), "status": "success"})
+    changed = await lab.put(
+        f"/jobs/{old_hub.ids['first']}",
+        json={"comment": "here now"},
+        headers={"If-match": (await lab.get(f"/jobs/{old_hub.ids['first']}")).json()["job"]["etag"]},
+    )
+
+    assert (state.status_code, changed.status_code) == (201, 200)
+
+
+async def test_the_count_of_jobs_is_exact(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    for number in range(40):
+        await old_hub.job(name=f"job {number}", state="archived" if number % 4 == 0 else "active")
+    await new_hub.report(old_hub, files=False, batch_bytes=1000)
+
+    listed = (await (await log_in("blue_lab")).get("/jobs", params={"limit": 1, "offset": 0})).json()
+
+    assert listed["_meta"]["count"] == 32
+    assert await new_hub.rows("select sum(total)::integer from jobs_totals") == [(32,)]
+
+
+async def test_no_secret_of_the_old_hub_is_in_the_new_database(
+    old_hub: OldHub, new_hub: NewHub, tmp_path: Path
+) -> None:
+    told = await new_hub.run_as_process(*import_words(old_hub))
+
+    texts = await new_hub.rows("select remotecis::text from remotecis union all select feeders::text from feeders")
+    secrets = {
+        row["api_secret"]
+        for row in await old_hub.db.fetch("select api_secret from remotecis union select api_secret from feeders")
+    }
+    everything = str(texts) + told.out + told.err
+    assert not [secret for secret in secrets if secret in everything]
+    assert "hidden-word" not in everything
+    assert await new_hub.rows("select count(*) from client_secrets") == [(3,)]
