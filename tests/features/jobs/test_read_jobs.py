@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from datetime import datetime
 from uuid import uuid4
 
 import msgspec
@@ -106,3 +107,16 @@ async def test_an_absent_job_is_not_found(client_of: ClientOf) -> None:
 
     assert response.status_code == 404
     assert response.json() == {"message": "job not found", "payload": {}, "status_code": 404}
+
+
+async def test_a_moment_is_the_same_text_in_every_answer(client_of: ClientOf, world: World) -> None:
+    lab = client_of("blue_lab")
+    created = (await lab.post("/jobs/schedule", json={"topic_id": world.ids["RHEL-9.6"]})).json()["job"]
+    moment = datetime(2026, 1, 2, 3, 4, 5, 120_000)
+    await world.db.execute("update jobs set created_at = $1 where id = $2", moment, created["id"])
+
+    one = (await lab.get(f"/jobs/{created['id']}")).json()["job"]
+    (listed,) = (await lab.get("/jobs")).json()["jobs"]
+    component = (await lab.get(f"/components/{world.ids['compose']}")).json()["component"]
+
+    assert {one["created_at"], listed["created_at"], component["jobs"][0]["created_at"]} == {"2026-01-02T03:04:05.12"}
