@@ -38,8 +38,13 @@ class Count(msgspec.Struct):
     count: int
 
 
+_MOST_TAGS = 1_000
+
+
 def clean_tags(given: Tags | list[object]) -> list[str]:
     """Blank elements are dropped, numbers become text; a mix or anything nested is refused (jobs.md §12)."""
+    if len(given) > _MOST_TAGS:
+        raise ApiError(f"there are more than {_MOST_TAGS} tags; keep lists in data or in a file")
     kept = [tag for tag in given if not _is_blank(tag)]
     kinds = {type(tag) for tag in kept}
     if kinds <= {str}:

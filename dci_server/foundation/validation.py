@@ -18,6 +18,8 @@ _DEEPEST = 100
 _LONGEST_SHOWN = 200
 _LONGEST_EXPLAINED = 256 * 1024
 """A longer body gets its first violation only, in the decoder's words: explaining all of them needs the whole tree."""
+_LONGEST_TREE = 256 * 1024
+"""Of a property that becomes objects: two million elements of a list would be as many objects."""
 _MOST_LISTED = 20
 
 
@@ -28,6 +30,8 @@ def read_body(raw: bytes, shape: type[T], *, closed: bool) -> T:
     if _is_too_deep(text):
         raise ApiError(_TOO_DEEP)
     try:
+        if len(text) > _LONGEST_TREE:
+            text = _without_big_trees(text, shape, closed=closed)
         return _decode(text, shape, closed=closed)
     except msgspec.ValidationError as error:
         if len(text) > _LONGEST_EXPLAINED:
@@ -144,12 +148,45 @@ def _decoder(shape: type[T]) -> msgspec.json.Decoder[T]:
     return found
 
 
+def _without_big_trees(text: bytes, shape: type[msgspec.Struct], *, closed: bool) -> bytes:
+    """The body with the last value of each known key, none of which is a big tree; looked at as text, not as objects."""
+    if closed:
+        _key_checker(shape).decode(text)
+    texts = _text_reader(shape).decode(text)
+    for key, name in zip(texts.__struct_fields__, _fields(shape), strict=True):
+        value: Raw | UnsetType = getattr(texts, key)
+        if value is not UNSET and name in _tree_names(shape) and memoryview(value).nbytes > _LONGEST_TREE:
+            raise Malformed([f"{name}: it takes more than {_LONGEST_TREE} bytes; send less"])
+    return msgspec.json.encode(texts)
+
+
+@lru_cache(maxsize=256)
+def _tree_names(shape: type[msgspec.Struct]) -> frozenset[str]:
+    """The properties whose values may be more than one object in memory."""
+    flat = (inspect.RawType, inspect.StrType, inspect.LiteralType, inspect.IntType, inspect.FloatType, inspect.BoolType)
+    return frozenset(
+        name
+        for name, field in _fields(shape).items()
+        if not all(isinstance(_without_metadata(kind)[0], flat) for kind in _alternatives(field.type)[0])
+    )
+
+
+@lru_cache(maxsize=256)
+def _text_reader(shape: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_texts_of(shape, closed=False))
+
+
 @lru_cache(maxsize=256)
 def _key_checker(shape: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     """Refuses unknown keys and looks at no value, whatever their number."""
+    return msgspec.json.Decoder(_texts_of(shape, closed=True))
+
+
+def _texts_of(shape: type[msgspec.Struct], *, closed: bool) -> type[msgspec.Struct]:
+    """The same keys, with values that stay the text they are."""
     keys = [(f"key_{number}", Raw | UnsetType, UNSET) for number, _ in enumerate(_fields(shape))]
     names = {key: name for (key, _, _), name in zip(keys, _fields(shape), strict=True)}
-    return msgspec.json.Decoder(msgspec.defstruct("Keys", keys, rename=names, forbid_unknown_fields=True))
+    return msgspec.defstruct("Texts", keys, rename=names, forbid_unknown_fields=closed)
 
 
 @lru_cache(maxsize=256)

@@ -297,8 +297,31 @@ def test_a_big_wrong_body_does_not_grow_in_memory(element: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert texts == ["Expected `str`, got `int` - at `$.name`"]
+    assert texts == ["Object contains unknown field `topic`"]
     assert peak < 16_000_000
+
+
+@pytest.mark.parametrize("repeated", ["", ', "tags": []'])
+@pytest.mark.parametrize("element", [b"[],", b"{},", b'"a",', b"1e9,"])
+def test_a_long_list_does_not_grow_in_memory(element: bytes, repeated: str) -> None:
+    raw = b'{"tags": [' + element * (2_000_000 // len(element)) + b"0]" + repeated.encode() + b"}"
+
+    tracemalloc.start()
+    with suppress(ApiError):
+        read_body(raw, Everything, closed=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 16_000_000
+
+
+def test_a_long_body_is_read_like_a_short_one() -> None:
+    body = read_body(json.dumps({"name": "x" * 1_000_000, "q": 1, "team_ids": []}).encode(), Everything, closed=False)
+
+    assert (body.name, body.team_ids) == ("x" * 1_000_000, [])
+    with pytest.raises(Malformed) as refusal:
+        read_body(json.dumps({"name": 1, "public": "x" * 1_000_000}).encode(), Everything, closed=False)
+    assert refusal.value.payload["errors"] == ["Expected `str`, got `int` - at `$.name`"]
 
 
 def test_many_unknown_keys_do_not_grow_in_memory() -> None:
