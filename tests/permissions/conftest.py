@@ -14,6 +14,7 @@ from dci_server.foundation.database.embedded import EmbeddedPostgres
 from dci_server.foundation.database.pool import Pool
 from dci_server.foundation.http import Application
 from tests.conftest import World, cloned, started
+from tests.permissions.leaks import KnownSecrets
 from tests.permissions.scene import ABSENT, CALLERS, PASSWORD, Caller, Scene, build_scene
 from tests.permissions.undone import UndoneDatabase
 from tests.signing import SignedBy
@@ -25,6 +26,7 @@ class Matrix:
     app: Application
     db: UndoneDatabase
     clients: Mapping[str, httpx.AsyncClient]
+    secrets: KnownSecrets
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +39,14 @@ async def matrix(
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url)
         world = World(connection, template.secrets, {**template.ids, "absent": ABSENT}, keys=dict(template.keys))
         scene = await build_scene(world, app.services.store)
+        secrets = await KnownSecrets.of(world)
         await connection.close()
         clients = {caller.name: _client(app, scene, caller) for caller in CALLERS}
         async with pool.acquire() as only:
             db = UndoneDatabase(only)
             await db.remember()
             app.services.db = cast(Pool, db)
-            yield Matrix(scene, app, db, clients)
+            yield Matrix(scene, app, db, clients, secrets)
         for client in clients.values():
             await client.aclose()
         await pool.close()

@@ -2,7 +2,8 @@
 """Every route, called by every kind of caller on every kind of target: thousands of cells.
 
 Each is compared with the rule that the route declares (`who=`), worked out here for that caller and target, and with
-`matrix.txt`, which people review. Refused calls must have written nothing, and reads neither.
+`matrix.txt`, which people review. Refused calls must have written nothing, and reads neither. No answer may hold a
+secret, but the four that show a new one.
 """
 
 import os
@@ -13,15 +14,14 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from dci_server.app import all_routes
 from dci_server.foundation.http import Route
 from tests.permissions import golden
+from tests.permissions.calls import ROUTES, build_request
 from tests.permissions.conftest import Matrix
 from tests.permissions.rows import ROWS
 from tests.permissions.scene import CALLERS, Caller
-from tests.permissions.table import Row, Target, name_of, path_of
+from tests.permissions.table import Row, Target
 
-ROUTES = {name_of(route): route for route in all_routes()}
 ROWS_OF_ROUTES = [row for row in ROWS if row.route in ROUTES]
 
 
@@ -33,6 +33,7 @@ class Cell:
     seen: int | None
     """How many things, for a list."""
     written: set[str]
+    leaks: list[str]
 
     def __str__(self) -> str:
         return f"{self.status}" if self.seen is None else f"{self.status}/{self.seen}"
@@ -90,7 +91,7 @@ async def test_head_is_a_get_without_the_body(matrix: Matrix) -> None:
     admin = CALLERS[0]
     for row in ROWS_OF_ROUTES:
         for target in row.targets if row.route.startswith("GET ") else ():
-            request = await _request(matrix, row, target, admin)
+            request = await build_request(matrix, row, target, admin)
             async with matrix.db.undoing():
                 got = await matrix.clients[admin.name].send(request)
                 head = await matrix.clients[admin.name].head(request.url)
@@ -112,31 +113,9 @@ def _what_head_tells(response: httpx.Response) -> list[object]:
 
 async def _call(matrix: Matrix, row: Row, target: Target, caller: Caller) -> Cell:
     async with matrix.db.undoing():
-        response = await matrix.clients[caller.name].send(await _request(matrix, row, target, caller))
-        return Cell(response.status_code, _seen(response), await matrix.db.changed())
-
-
-async def _request(matrix: Matrix, row: Row, target: Target, caller: Caller) -> httpx.Request:
-    route, scene = ROUTES[row.route], matrix.scene
-    url = path_of(route)
-    for parameter, name in target.path.items():
-        url = url.replace(f"{{{parameter}}}", scene.value(name))
-    headers = {name: scene.value(value) for name, value in target.headers.items()}
-    if row.etag is not None:
-        table, of = row.etag
-        headers["If-match"] = await _etag(matrix, table, scene.own_id(caller) if of == "caller" else target.path[of])
-    content = target.body(scene) if target.body else b""
-    if not isinstance(content, bytes):
-        headers["Content-Type"] = "application/json"
-    client = matrix.clients[caller.name]
-    if isinstance(content, bytes):
-        return client.build_request(route.method, url, headers=headers, content=content)
-    return client.build_request(route.method, url, headers=headers, json=content)
-
-
-async def _etag(matrix: Matrix, table: str, name: str) -> str:
-    found = await matrix.db.fetchval(f"select etag from {table} where id = $1", matrix.scene.value(name))
-    return found or "0" * 32
+        response = await matrix.clients[caller.name].send(await build_request(matrix, row, target, caller))
+        leaks = matrix.secrets.faults(row.route, response)
+        return Cell(response.status_code, _seen(response), await matrix.db.changed(), leaks)
 
 
 def _seen(response: httpx.Response) -> int | None:
@@ -158,7 +137,7 @@ def _faults(matrix: Matrix, row: Row, target: Target, caller: Caller, cell: Cell
     may_write = row.written_anyway if is_refused or route.method == "GET" else cell.written
     if cell.written - may_write:
         faults.append(f"{cell}, but wrote to {', '.join(sorted(cell.written - may_write))}")
-    return faults
+    return faults + cell.leaks
 
 
 def _expected(matrix: Matrix, route: Route, target: Target, caller: Caller) -> set[int]:

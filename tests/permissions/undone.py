@@ -45,6 +45,15 @@ class UndoneDatabase:
         now = await self._read_contents()
         return {table for table, content in now.items() if content != self._before[table]}
 
+    async def rows(self) -> dict[str, list[str]]:
+        """Every row of every table, as text."""
+        return {
+            table: [
+                row["line"] for row in await self._connection.fetch(f"select to_jsonb(t)::text as line from {table} t")
+            ]
+            for table in self._before
+        }
+
     async def _read_contents(self) -> dict[str, str]:
         return {row["name"]: row["content"] for row in await self._connection.fetch(self._contents)}
 

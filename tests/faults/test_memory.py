@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise P3: no request makes a server's memory grow by more than 64 MiB, whatever its size or shape."""
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server_process import Running, free_port, start, stop
+
+MIB = 1024 * 1024
+MOST_GROWTH = 64 * MIB
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(tmp_path_factory.mktemp("house") / "data", free_port())
+    yield running
+    stop(running)
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    """By password: a signature would need the bytes before they are made."""
+    rc = server.rc("demo-user")
+    with httpx.Client(
+        base_url=f"{server.url}/api/v1", auth=(rc["DCI_LOGIN"], rc["DCI_PASSWORD"]), timeout=300
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(server: Running) -> str:
+    with server.signed() as lab:
+        topic = lab.get("/topics").json()["topics"][0]["id"]
+        return lab.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
+
+
+class Memory:
+    """Of the server's process, as the kernel counts it; the highest since it was last asked."""
+
+    def __init__(self, server: Running) -> None:
+        self._process = Path(f"/proc/{server.process.pid}")
+
+    def now(self) -> int:
+        return self._read("VmRSS")
+
+    def highest(self) -> int:
+        return self._read("VmHWM")
+
+    def forget_the_highest(self) -> None:
+        (self._process / "clear_refs").write_text("5")
+
+    def _read(self, name: str) -> int:
+        found = re.search(rf"{name}:\s+(\d+) kB", (self._process / "status").read_text())
+        assert found is not None
+        return int(found[1]) * 1024
+
+
+@pytest.fixture
+def memory(server: Running, client: httpx.Client) -> Memory:
+    client.get("/identity")
+    found = Memory(server)
+    try:
+        found.forget_the_highest()
+    except OSError:
+        pytest.skip("the kernel does not let the highest memory be reset here")
+    return found
+
+
+def growth(memory: Memory, before: int) -> str:
+    """Nothing to say when it stayed below what is promised."""
+    grown = memory.highest() - before
+    return "" if grown < MOST_GROWTH else f"grew by {grown // MIB} MiB"
+
+
+def wide(key: bytes, element: bytes) -> bytes:
+    return b'{"' + key + b'": [' + element * ((2 * MIB - 100) // len(element)) + b"0]}"
+
+
+BODIES = {
+    "a long text": b'{"comment": "' + b"x" * (2 * MIB - 100) + b'"}',
+    "a long text of wide characters": '{"comment": "x\N{GRINNING FACE}'.encode() + b"x" * (2 * MIB - 100) + b'"}',
+    "many tags": wide(b"tags", b'"a",'),
+    "many numbers as tags": wide(b"tags", b"1,"),
+    "many lists as tags": wide(b"tags", b"[],"),
+    "many objects as tags": wide(b"tags", b"{},"),
+    "many objects as topic": wide(b"topic", b'{"":{}},'),
+    "many in data": b'{"data": {"a": ' + wide(b"b", b"[],") + b"}}",
+    "many unknown keys": b"{" + b",".join(b'"%d":1' % n for n in range(180_000)) + b"}",
+    "deep": b'{"comment": ' + b"[" * MIB + b"]" * (MIB - 100) + b"}",
+    "escapes": b'{"comment": "' + b"\\u00e9" * (MIB // 4) + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_no_body_makes_it_grow(client: httpx.Client, memory: Memory, job: str, name: str) -> None:
+    before = memory.now()
+
+    statuses = {
+        client.request(
+            method, path, content=BODIES[name], headers={"Content-Type": "application/json", "If-match": "x"}
+        ).status_code
+        for method, path in (
+            ("PUT", f"/jobs/{job}"),
+            ("POST", "/jobs"),
+            ("POST", "/components"),
+            ("POST", "/jobstates"),
+        )
+    }
+
+    assert statuses <= {400, 401, 404, 409, 413}
+    assert growth(memory, before) == ""
+
+
+def test_a_big_upload_does_not_make_it_grow(client: httpx.Client, memory: Memory, job: str) -> None:
+    before, piece = memory.now(), bytes(range(256)) * 4096
+
+    uploaded = client.post(
+        "/files", content=(piece for _ in range(200)), headers={"DCI-NAME": "big", "DCI-JOB-ID": job}
+    )
+    file = uploaded.json()["file"]
+    received = 0
+    with client.stream("GET", f"/files/{file['id']}/content") as download:
+        for chunk in download.iter_raw():
+            received += len(chunk)
+
+    assert (uploaded.status_code, file["size"], received) == (201, 200 * MIB, 200 * MIB)
+    assert growth(memory, before) == ""
+
+
+def cases(element: bytes, size: int) -> Iterator[bytes]:
+    yield b"<testsuite>"
+    piece = element * (64 * 1024 // len(element))
+    for _ in range(size // len(piece)):
+        yield piece
+    yield b"</testsuite>"
+
+
+BOMBS: dict[str, tuple[list[bytes], int]] = {
+    "entities": (
+        [b"<!DOCTYPE x [<!ENTITY a0 'ha'>"]
+        + [b"<!ENTITY a%d '&a%d;&a%d;'>" % (n, n - 1, n - 1) for n in range(1, 40)]
+        + [b"]><testsuite>&a39;</testsuite>"],
+        400,
+    ),
+    "a quadratic blowup": (
+        [b"<!DOCTYPE x [<!ENTITY a '", b"x" * 100_000, b"'>]><testsuite>", b"&a;" * 50_000, b"</testsuite>"],
+        400,
+    ),
+    "an external entity": ([b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><testsuite>&a;</testsuite>"], 400),
+    "depth": ([b"<a>" * MIB], 400),
+    "a tag without an end": ([b"<testsuite ", *[b"a" * MIB] * 16], 400),
+    "many attributes": ([b"<testsuite ", *[b" ".join(b'a%d="1"' % n for n in range(200_000))], b"/>"], 400),
+    "many names": ([b"<testsuite>", *[b"<a%d/>" % n for n in range(200_000)], b"</testsuite>"], 400),
+    "many suites": ([b"<a>", *[b"<testsuite/>" * 5_000] * 40, b"</a>"], 201),
+    "many properties": (
+        [b"<testsuite><properties>", *[b'<property name="a" value="b"/>' * 5_000] * 100, b"</properties></testsuite>"],
+        400,
+    ),
+    "a long text": ([b"<testsuite><testcase><failure>", *[b"x" * MIB] * 60, b"</failure></testcase></testsuite>"], 201),
+    "many cases": (list(cases(b'<testcase name="a" classname="b" time="1"/>', 20 * MIB)), 201),
+    "compressed": ([gzip.compress(b"<testsuite>" + b" " * 50 * MIB + b"</testsuite>")], 400),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_no_report_makes_it_grow(client: httpx.Client, memory: Memory, job: str, name: str) -> None:
+    before, (pieces, status) = memory.now(), BOMBS[name]
+    headers = {"DCI-NAME": "bomb", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+
+    response = client.post("/files", content=iter(pieces), headers=headers)
+
+    assert response.status_code == status, response.text
+    if status == 400:
+        assert response.json()["message"].startswith("Invalid XML: ")
+        assert "root:" not in response.text
+    assert growth(memory, before) == ""
+    assert client.get("/identity").status_code == 200
