@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a valid request for a row of the table looks."""
 
+from typing import Any, cast
+
 import httpx
 
 from dci_server.app import all_routes
@@ -23,9 +25,9 @@ async def build_request(
     if row.etag is not None:
         table, of = row.etag
         headers["If-match"] = await _etag(matrix, table, scene.own_id(caller) if of == "caller" else target.path[of])
-    content = target.body(scene) if target.body else b""
+    content: Any = target.body(scene) if target.body else b""
     if more is not None:
-        content = {**(content if isinstance(content, dict) else {}), **more}
+        content = {**(cast("dict[str, object]", content) if isinstance(content, dict) else {}), **more}
     client = matrix.clients[caller.name]
     if isinstance(content, bytes):
         return client.build_request(route.method, url, headers=headers, content=content)

@@ -39,8 +39,8 @@ class KnownSecrets:
     def faults(self, route: str, response: httpx.Response) -> list[str]:
         said = b"\n".join([response.content, *(value for _, value in response.headers.raw)])
         faults = ["a secret is in the answer"] if any(text in said for text in self.texts) else []
-        if route == "GET /openapi.json":
-            return faults  # it names the fields that bodies and answers have
+        if route.startswith(("GET /openapi.json", "GET /docs")):
+            return faults  # they name the fields that bodies and answers have
         shows = route in SHOWING and response.is_success
         if shows != (b'"api_secret"' in said):
             faults.append("api_secret is not in the answer" if shows else "api_secret is in the answer")
