@@ -31,6 +31,7 @@ from dci_server.features.users import routes as users
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.auth.bearer import SingleSignOn
 from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
+from dci_server.foundation.auth.neighbours import neighbours_of
 from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
@@ -88,7 +89,12 @@ def create_app() -> Application:
         url = settings.database_url or ""
         pool = await open_pool(url)
         authenticator = Authenticator(
-            pool, url, secrets, _single_sign_on(settings), TrustedProxies(settings.trusted_proxies)
+            pool,
+            url,
+            secrets,
+            _single_sign_on(settings),
+            TrustedProxies(settings.trusted_proxies),
+            neighbours_of(os.environ.get("DCI_SHARED_MEMORY")),
         )
         store = open_store(settings.store_url)
         rhdl = _rhdl(settings)

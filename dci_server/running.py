@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 
 import asyncpg
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from dci_server.foundation.auth import neighbours
 from dci_server.foundation.auth.jwks import GivenKey
 from dci_server.foundation.auth.secret_box import SecretBox, load_or_create_key, read_keys
 from dci_server.foundation.database.connection import Connection, open_pool
@@ -288,6 +290,10 @@ def _hand_over(settings: Settings, cleanup: ExitStack) -> None:
     os.environ["DCI_LEGACY_SECRETS_IN_READS"] = "on" if settings.legacy_secrets_in_reads else "off"
     os.environ["DCI_PARENT_PID"] = str(os.getpid())
     os.environ.pop("DCI_ADMIN_PASSWORD", None)
+    os.environ.pop("DCI_SHARED_MEMORY", None)
     if settings.workers > 1:
         directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="dci-metrics-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        shared = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="dci-workers-"))) / "identities"
+        shared.write_bytes(bytes(neighbours.SIZE))
+        os.environ["DCI_SHARED_MEMORY"] = str(shared)

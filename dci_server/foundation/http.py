@@ -168,6 +168,8 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     produces: LiteralString = "application/octet-stream"
     """The media type of an answer that is not JSON."""
+    changes_identities: bool = False
+    """Whether somebody may do more, or less, after this call."""
 
     @property
     def full_path(self) -> str:
@@ -221,6 +223,11 @@ def delete(
     body: type[msgspec.Struct] | None = None,
 ) -> Route:
     return Route("DELETE", path, handler, who, body=body, answers={204: None}, needs_etag=needs_etag)
+
+
+def changing_identities(routes: Sequence[Route]) -> list[Route]:
+    """Those of a table that write change who is who: it counts from the next request on."""
+    return [replace(route, changes_identities=route.method != "GET") for route in routes]
 
 
 _ETAG = re.compile(rb'"etag" ?: ?"([^"]*)"')
@@ -359,7 +366,11 @@ class _Endpoint:
         if not route.streams:
             call.raw_body = await _read_whole(receive, headers)
             authentication.finish(hashlib.sha256(call.raw_body).hexdigest())
-        return await route.handler(call)  # pyright: ignore[reportArgumentType]
+        try:
+            return await route.handler(call)  # pyright: ignore[reportArgumentType]
+        finally:
+            if route.changes_identities:
+                services.authenticator.tell_of_change()
 
 
 def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

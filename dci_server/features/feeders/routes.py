@@ -16,7 +16,18 @@ from dci_server.features.feeders.model import (
 from dci_server.foundation.auth.client_secrets import FEEDERS, NewSecret
 from dci_server.foundation.database.connection import refusing_duplicates
 from dci_server.foundation.errors import NotAuthorized, NotFound
-from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, page, post, put
+from dci_server.foundation.http import (
+    NO_CONTENT,
+    Call,
+    Response,
+    answer,
+    changing_identities,
+    delete,
+    get,
+    page,
+    post,
+    put,
+)
 from dci_server.foundation.legacy_secrets import one_with_secret, page_with_secrets
 from dci_server.foundation.names import require_plain_name
 from dci_server.foundation.purges import purge_routes
@@ -78,19 +89,21 @@ async def delete_feeder(call: Call) -> Response:
 
 _ONE = "/feeders/{feeder_id:uuid}"
 
-routes = [
-    get("/feeders", list_feeders, FeedersAnswer, who=access.LIST, listing=queries.COLUMNS),
-    post("/feeders", create_feeder, NewFeeder, FeederWithSecretAnswer, who=access.CREATE),
-    get(_ONE, get_feeder, FeederAnswer, who=access.READ),
-    put(_ONE, change_feeder, ChangedFeeder, FeederAnswer, who=access.CHANGE),
-    delete(_ONE, delete_feeder, who=access.CHANGE),
-    *secret_routes(
-        FEEDERS,
-        queries.FEEDER_COLUMNS,
-        FeederWithSecretAnswer,
-        read=access.READ,
-        change=access.CHANGE,
-        changeable_by=access.changeable_by,
-    ),
-    *purge_routes("feeders", queries.FEEDER_COLUMNS, FeedersAnswer),
-]
+routes = changing_identities(
+    [
+        get("/feeders", list_feeders, FeedersAnswer, who=access.LIST, listing=queries.COLUMNS),
+        post("/feeders", create_feeder, NewFeeder, FeederWithSecretAnswer, who=access.CREATE),
+        get(_ONE, get_feeder, FeederAnswer, who=access.READ),
+        put(_ONE, change_feeder, ChangedFeeder, FeederAnswer, who=access.CHANGE),
+        delete(_ONE, delete_feeder, who=access.CHANGE),
+        *secret_routes(
+            FEEDERS,
+            queries.FEEDER_COLUMNS,
+            FeederWithSecretAnswer,
+            read=access.READ,
+            change=access.CHANGE,
+            changeable_by=access.changeable_by,
+        ),
+        *purge_routes("feeders", queries.FEEDER_COLUMNS, FeedersAnswer),
+    ]
+)

@@ -28,6 +28,7 @@ from dci_server.foundation.http import (
     Call,
     Response,
     answer,
+    changing_identities,
     delete,
     encode,
     get,
@@ -157,30 +158,32 @@ def _require_all(facts: Record) -> None:
 
 _ONE = "/remotecis/{remoteci_id:uuid}"
 
-routes = [
-    get(
-        "/teams/{team_id:uuid}/remotecis",
-        list_remotecis_of_team,
-        RemotecisAnswer,
-        who=access.LIST_OF_TEAM,
-        listing=queries.COLUMNS,
-    ),
-    get("/remotecis", list_remotecis, RemotecisAnswer, who=access.LIST, listing=queries.COLUMNS),
-    post("/remotecis", create_remoteci, NewRemoteci, RemoteciWithSecretAnswer, who=access.CREATE),
-    get(_ONE, get_remoteci, RemoteciAnswer, who=access.READ),
-    put(_ONE, change_remoteci, ChangedRemoteci, RemoteciColumnsAnswer, who=access.CHANGE),
-    delete(_ONE, delete_remoteci, who=access.CHANGE),
-    get(_ONE + "/data", get_data, RemoteciData, who=access.READ, query=(KEYS,)),
-    get(_ONE + "/users", list_subscribers, SubscribersAnswer, who=access.READ_SUBSCRIBERS),
-    post(_ONE + "/users", subscribe, None, Subscribed, who=access.SUBSCRIBE),
-    delete(_ONE + "/users/{user_id:uuid}", unsubscribe, who=access.UNSUBSCRIBE, needs_etag=False),
-    *secret_routes(
-        REMOTECIS,
-        queries.REMOTECI_COLUMNS,
-        RemoteciWithSecretAnswer,
-        read=access.READ_SECRETS,
-        change=access.CHANGE,
-        changeable_by=access.changeable_by,
-    ),
-    *purge_routes("remotecis", queries.REMOTECI_COLUMNS, ArchivedRemotecisAnswer, after=remove_objects),
-]
+routes = changing_identities(
+    [
+        get(
+            "/teams/{team_id:uuid}/remotecis",
+            list_remotecis_of_team,
+            RemotecisAnswer,
+            who=access.LIST_OF_TEAM,
+            listing=queries.COLUMNS,
+        ),
+        get("/remotecis", list_remotecis, RemotecisAnswer, who=access.LIST, listing=queries.COLUMNS),
+        post("/remotecis", create_remoteci, NewRemoteci, RemoteciWithSecretAnswer, who=access.CREATE),
+        get(_ONE, get_remoteci, RemoteciAnswer, who=access.READ),
+        put(_ONE, change_remoteci, ChangedRemoteci, RemoteciColumnsAnswer, who=access.CHANGE),
+        delete(_ONE, delete_remoteci, who=access.CHANGE),
+        get(_ONE + "/data", get_data, RemoteciData, who=access.READ, query=(KEYS,)),
+        get(_ONE + "/users", list_subscribers, SubscribersAnswer, who=access.READ_SUBSCRIBERS),
+        post(_ONE + "/users", subscribe, None, Subscribed, who=access.SUBSCRIBE),
+        delete(_ONE + "/users/{user_id:uuid}", unsubscribe, who=access.UNSUBSCRIBE, needs_etag=False),
+        *secret_routes(
+            REMOTECIS,
+            queries.REMOTECI_COLUMNS,
+            RemoteciWithSecretAnswer,
+            read=access.READ_SECRETS,
+            change=access.CHANGE,
+            changeable_by=access.changeable_by,
+        ),
+        *purge_routes("remotecis", queries.REMOTECI_COLUMNS, ArchivedRemotecisAnswer, after=remove_objects),
+    ]
+)

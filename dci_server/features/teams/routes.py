@@ -15,7 +15,18 @@ from dci_server.features.teams.model import (
 )
 from dci_server.foundation.database.connection import Json, Record, refusing_duplicates
 from dci_server.foundation.errors import Conflict, NotFound
-from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, page, post, put
+from dci_server.foundation.http import (
+    NO_CONTENT,
+    Call,
+    Response,
+    answer,
+    changing_identities,
+    delete,
+    get,
+    page,
+    post,
+    put,
+)
 from dci_server.foundation.names import require_plain_name
 from dci_server.foundation.purges import purge_routes
 
@@ -111,14 +122,16 @@ def _require_known(facts: Record) -> None:
 
 _TEAM, _GRANTS = "/teams/{team_id:uuid}", "/teams/{team_id:uuid}/permissions/components"
 
-routes = [
-    get("/teams", list_teams, TeamsAnswer, who=access.LIST, listing=queries.COLUMNS),
-    post("/teams", create_team, NewTeam, TeamColumnsAnswer, who=access.CREATE),
-    *purge_routes("teams", queries.TEAM_COLUMNS, TeamsColumnsAnswer),
-    get(_TEAM, get_team, TeamAnswer, who=access.READ),
-    put(_TEAM, change_team, ChangedTeam, TeamColumnsAnswer, who=access.CHANGE),
-    delete(_TEAM, delete_team, who=access.DELETE),
-    get(_GRANTS, list_granted_teams, TeamsColumnsAnswer, who=access.GRANT),
-    post(_GRANTS, grant_components, OtherTeams, None, who=access.GRANT),
-    delete(_GRANTS, withdraw_components, who=access.GRANT, needs_etag=False, body=OtherTeams),
-]
+routes = changing_identities(
+    [
+        get("/teams", list_teams, TeamsAnswer, who=access.LIST, listing=queries.COLUMNS),
+        post("/teams", create_team, NewTeam, TeamColumnsAnswer, who=access.CREATE),
+        *purge_routes("teams", queries.TEAM_COLUMNS, TeamsColumnsAnswer),
+        get(_TEAM, get_team, TeamAnswer, who=access.READ),
+        put(_TEAM, change_team, ChangedTeam, TeamColumnsAnswer, who=access.CHANGE),
+        delete(_TEAM, delete_team, who=access.DELETE),
+        get(_GRANTS, list_granted_teams, TeamsColumnsAnswer, who=access.GRANT),
+        post(_GRANTS, grant_components, OtherTeams, None, who=access.GRANT),
+        delete(_GRANTS, withdraw_components, who=access.GRANT, needs_etag=False, body=OtherTeams),
+    ]
+)

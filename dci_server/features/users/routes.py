@@ -15,7 +15,18 @@ from dci_server.features.users.model import (
     UsersColumnsAnswer,
 )
 from dci_server.foundation.errors import NotFound
-from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, get, page, post, put
+from dci_server.foundation.http import (
+    NO_CONTENT,
+    Call,
+    Response,
+    answer,
+    changing_identities,
+    delete,
+    get,
+    page,
+    post,
+    put,
+)
 from dci_server.foundation.purges import purge_routes
 
 
@@ -126,20 +137,22 @@ async def remove_member(call: Call) -> Response:
 
 _USER, _MEMBER = "/users/{user_id:uuid}", "/teams/{team_id:uuid}/users/{user_id:uuid}"
 
-routes = [
-    # The caller's identity is a user here, so this is where it can be changed.
-    put("/identity", change_oneself, ChangedProfile, UserColumnsAnswer, who=access.ONESELF),
-    get("/users/me", get_oneself, UserAnswer, who=access.ONESELF),
-    put("/users/me", change_oneself, ChangedProfile, UserColumnsAnswer, who=access.ONESELF),
-    *purge_routes("users", queries.USER_COLUMNS, UsersColumnsAnswer),
-    get("/users", list_users, UsersAnswer, who=access.LIST, listing=queries.COLUMNS),
-    post("/users", create_user, NewUser, UserColumnsAnswer, who=access.CREATE),
-    get(_USER, get_user, UserAnswer, who=access.READ),
-    put(_USER, change_user, ChangedUser, UserColumnsAnswer, who=access.CHANGE),
-    delete(_USER, delete_user, who=access.DELETE),
-    get("/users/{user_id:uuid}/remotecis", list_remotecis, RemotecisOfUserAnswer, who=access.READ),
-    get("/users/{user_id:uuid}/teams", list_teams, TeamsColumnsAnswer, who=access.READ),
-    get("/teams/{team_id:uuid}/users", list_members, UsersColumnsAnswer, who=access.LIST_OF_TEAM),
-    post(_MEMBER, add_member, None, None, who=access.CHANGE_TEAM),
-    delete(_MEMBER, remove_member, who=access.CHANGE_TEAM, needs_etag=False),
-]
+routes = changing_identities(
+    [
+        # The caller's identity is a user here, so this is where it can be changed.
+        put("/identity", change_oneself, ChangedProfile, UserColumnsAnswer, who=access.ONESELF),
+        get("/users/me", get_oneself, UserAnswer, who=access.ONESELF),
+        put("/users/me", change_oneself, ChangedProfile, UserColumnsAnswer, who=access.ONESELF),
+        *purge_routes("users", queries.USER_COLUMNS, UsersColumnsAnswer),
+        get("/users", list_users, UsersAnswer, who=access.LIST, listing=queries.COLUMNS),
+        post("/users", create_user, NewUser, UserColumnsAnswer, who=access.CREATE),
+        get(_USER, get_user, UserAnswer, who=access.READ),
+        put(_USER, change_user, ChangedUser, UserColumnsAnswer, who=access.CHANGE),
+        delete(_USER, delete_user, who=access.DELETE),
+        get("/users/{user_id:uuid}/remotecis", list_remotecis, RemotecisOfUserAnswer, who=access.READ),
+        get("/users/{user_id:uuid}/teams", list_teams, TeamsColumnsAnswer, who=access.READ),
+        get("/teams/{team_id:uuid}/users", list_members, UsersColumnsAnswer, who=access.LIST_OF_TEAM),
+        post(_MEMBER, add_member, None, None, who=access.CHANGE_TEAM),
+        delete(_MEMBER, remove_member, who=access.CHANGE_TEAM, needs_etag=False),
+    ]
+)

@@ -2,7 +2,8 @@
 """Every request is authenticated afresh; what the database said of a caller is remembered until it changes.
 
 A change of a user, team, membership, remoteci or feeder sends a notification (a trigger, so psql counts too), and the
-cache is emptied on every process. While notifications can't be received, nothing is remembered.
+cache is emptied on every process. While notifications can't be received, nothing is remembered. The workers of one
+server don't wait for a notification of each other: the one that made the change tells them before it answers.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from dci_server.foundation.auth.basic import INVALID_CREDENTIALS, read_login_and
 from dci_server.foundation.auth.bearer import CANNOT_CREATE, NOT_CONFIGURED, SingleSignOn, SsoLogin
 from dci_server.foundation.auth.identity import Identity, SpecialTeams, TeamOfCaller
 from dci_server.foundation.auth.last_use import LastUse
+from dci_server.foundation.auth.neighbours import Neighbours, Nobody
 from dci_server.foundation.auth.passwords import PasswordVerdicts
 from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.scheme import choose_scheme
@@ -190,6 +192,7 @@ class Authenticator:
         secrets: SecretBox,
         sso: SingleSignOn | None = None,
         proxies: TrustedProxies | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._db = db
         self._url = url
@@ -204,6 +207,8 @@ class Authenticator:
         self._sso_users: OrderedDict[SsoLogin, _User] = OrderedDict()
         self._special_teams: SpecialTeams | None = None
         self._generation = 0
+        self._neighbours = neighbours or Nobody()
+        self._last_change = self._neighbours.last_change()
         self._listening = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -240,11 +245,23 @@ class Authenticator:
         self._users.clear()
         self._sso_users.clear()
 
+    def tell_of_change(self) -> None:
+        """Who may do what was changed here: it counts from the next request on, in each worker of this server."""
+        self.forget()
+        self._neighbours.tell()
+
     def _heard(self, *_: object) -> None:
         self.forget()
 
+    def _ask_neighbours(self) -> None:
+        told = self._neighbours.last_change()
+        if told != self._last_change:
+            self._last_change = told
+            self.forget()
+
     async def begin(self, request: Request) -> Authentication:
         """What the head of a request proves. Raises NotAuthenticated, or NotAuthorized for a foreign team scope."""
+        self._ask_neighbours()
         authorization = request.headers.get("authorization")
         scheme = choose_scheme(authorization)
         assert authorization is not None
@@ -357,6 +374,7 @@ class Authenticator:
 
     def _may_remember(self, generation: int, kept: int) -> bool:
         # What was read before a notification came may be older than it.
+        self._ask_neighbours()
         return self._listening and generation == self._generation and kept < _REMEMBERED
 
     async def _special(self) -> SpecialTeams:
