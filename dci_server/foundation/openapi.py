@@ -51,6 +51,12 @@ _LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
     "embed": (_TEXT, "Accepted and ignored: what is embedded is fixed."),
 }
 _ON_COLUMNS = ("sort", "where", "query")
+_INTRODUCTION = (
+    "A hub for distributed CI: laboratories report what they tested, teams look at how it went.\n\n"
+    "To try a call here, press *Authorize* and log in as a user. Laboratories and feeders sign their requests instead: "
+    "use `dcictl` or `dciclient` with their credentials. Lists take `limit`, `offset`, `sort`, `where` and `query`; "
+    "changes of what exists take its `etag` in the header `If-match`. Every refusal is JSON: `message` says what to do."
+)
 _SECURITY = {
     "basic": {"type": "http", "scheme": "basic", "description": "Name and password of a user."},
     "bearer": {
@@ -119,7 +125,7 @@ def build_document(routes: Iterable[RouteDescription], *, title: str, version: s
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, identifier, contents)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version},
+        "info": {"title": title, "version": version, "description": _INTRODUCTION},
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _SECURITY},
     }
