@@ -6,6 +6,7 @@ Prints the URL, then (with --write) every number that the server has acknowledge
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def main() -> None:
     parser.add_argument("--not-durable", action="store_true")
     parser.add_argument("--without-death-signal", action="store_true", help="as on a system that has none")
     wanted = parser.parse_args()
+    # A suite that a script started with `&` runs with SIGINT ignored, and so would we: Python leaves it at what it inherits.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     embedded_process.HAS_PARENT_DEATH_SIGNAL &= not wanted.without_death_signal
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
