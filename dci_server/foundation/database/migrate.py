@@ -31,14 +31,14 @@ def newest_revision() -> str:
     return head
 
 
-async def migrate(url: str) -> list[str]:
-    """Applies what is missing in one transaction; the revisions that were applied, in order."""
+async def migrate(url: str, target: str = "head") -> list[str]:
+    """Applies what is missing up to the target, in one transaction; the revisions that were applied, in order."""
     applied: list[str] = []
     scripts = _scripts()
     environment = EnvironmentContext(Config(), scripts)
 
     def steps(current: Any, _: MigrationContext) -> list[RevisionStep]:
-        wanted: list[RevisionStep] = scripts._upgrade_revs("head", current)  # pyright: ignore
+        wanted: list[RevisionStep] = scripts._upgrade_revs(target, current)  # pyright: ignore
         applied.extend(str(step.to_revisions_no_deps[0]) for step in wanted)
         return wanted
 
