@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -54,6 +55,7 @@ def _cut(text: str) -> str:
 
 _TOO_DEEP = f"Malformed JSON: it is nested more than {_DEEPEST} levels deep"
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _PIECE = 64 * 1024
 _SUSPECT_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _ESCAPE = re.compile(
@@ -88,28 +90,27 @@ def _require_storable(text: bytes) -> None:
 
 
 def _is_too_deep(text: bytes) -> bool:
+    """Up to the first error of a malformed text its brackets tell the depth a decoder reaches; it gets no further."""
     if text.count(b"[") + text.count(b"{") <= _DEEPEST:
         return False
-    brackets = _brackets_outside_strings(text)
-    for _ in range(_DEEPEST):
-        # Each round takes the innermost level off.
-        fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if fewer == brackets:
-            return False
-        brackets = fewer
-    return bool(brackets)
+    depth = 0
+    for steps in _steps_outside_strings(text):
+        depths = list(accumulate(steps, initial=depth))
+        depth = depths[-1]
+        if max(depths) > _DEEPEST:
+            return True
+    return False
 
 
-def _brackets_outside_strings(text: bytes) -> bytes:
-    structure = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
-    found = bytearray()
+def _steps_outside_strings(text: bytes) -> Iterator[memoryview]:
+    """1 for a bracket that opens, -1 for one that closes."""
+    structure = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEPS, _NOT_STRUCTURE)
     quotes = 0
     # In pieces, because each part of a split costs an object.
     for start in range(0, len(structure), _PIECE):
         parts = structure[start : start + _PIECE].split(b'"')
-        found += b"".join(parts[quotes % 2 :: 2])
+        yield memoryview(b"".join(parts[quotes % 2 :: 2])).cast("b")
         quotes += len(parts) - 1
-    return bytes(found)
 
 
 def _not_json(text: bytes, error: Exception) -> ApiError:

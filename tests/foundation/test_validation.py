@@ -256,6 +256,37 @@ def test_deep_nesting_is_refused(key: str, levels: int) -> None:
         read_body(raw, Everything, closed=False)
 
 
+@pytest.mark.parametrize(
+    ("value", "is_too_deep"),
+    [
+        (b"[" * 99 + b"]" * 99, False),
+        (b"[" * 100 + b"]" * 100, True),
+        (b'{"a":' * 99 + b"1" + b"}" * 99, False),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, True),
+        (b'[{"a":' * 50 + b"1" + b"}]" * 50, True),
+        (b"[" + b"[]," * 70_000 + b"0]", False),
+        (b"[" + (b"[" * 97 + b"]" * 97 + b",") * 1_000 + b"0]", False),
+        (b"[" + b"[]," * 70_000 + b"[" * 99 + b"]" * 100, True),
+        (b'"' + b"[" * 200_000 + b'"', False),
+        (b'"\\"' + b"[" * 200 + b'"', False),
+        (b'"\\\\"' + b"," + b'"b":' + b"[" * 100 + b"]" * 100, True),
+        (b"[" + b'"[",' * 50_000 + b"0]", False),
+        (b"[" * 200_000, True),
+        (b"[" * 200 + b"}" * 200, True),
+        (b"]" * 200 + b"[" * 250, False),
+    ],
+)
+def test_depth_is_what_a_decoder_would_reach(value: bytes, is_too_deep: bool) -> None:
+    raw = b'{"unknown": ' + value + b"}"
+
+    try:
+        read_body(raw, Everything, closed=False)
+    except ApiError as refusal:
+        assert ("nested more than 100 levels deep" in refusal.message) == is_too_deep
+    else:
+        assert not is_too_deep
+
+
 def test_width_and_brackets_in_texts_are_not_depth() -> None:
     brackets_and_quotes = "[[" + chr(34) + "{{"
     rows: list[object] = [{}, [brackets_and_quotes, chr(92)]] * 200
