@@ -68,6 +68,7 @@ class Services:
     max_upload_bytes: int | None = None
     legacy_secrets_in_reads: bool = False
     rhdl: Rhdl | None = None
+    reading_a_report: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@
 import gzip
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -180,3 +181,55 @@ def test_no_report_makes_it_grow(client: httpx.Client, memory: Memory, job: str,
         assert "root:" not in response.text
     assert growth(memory, before) == ""
     assert client.get("/identity").status_code == 200
+
+
+def tiny(count: int) -> list[bytes]:
+    return [b"<testsuite>", *[b'<testcase name="a" classname=""/>' * 100] * (count // 100), b"</testsuite>"]
+
+
+def different(count: int) -> list[bytes]:
+    return [
+        b"<testsuite>",
+        *[b'<testcase name="%d" classname="\xf0\x9f\x98\x80"/>' % n for n in range(count)],
+        b"</testsuite>",
+    ]
+
+
+def texts(*texts: bytes) -> list[bytes]:
+    return [b"<testsuite>", *[b"<testcase><error>%b</error></testcase>" % text for text in texts], b"</testsuite>"]
+
+
+LOOKS: dict[str, tuple[list[bytes], int]] = {
+    "600,000 cases": (tiny(600_000), 413),
+    "as many cases as are answered": (different(50_000), 200),
+    "long names": ([b"<a>", *[b'<testsuite><testcase name="%b&#128512;"/></testsuite>' % (b"x" * MIB)] * 7, b"</a>"], 200),
+    "a huge text": (texts(b"&#128512;" + b"x" * 7 * MIB), 200),
+    "a huge text to escape": (texts(b'"' * 7 * MIB), 200),
+    "few big texts": (texts(*[b"x\n" * (MIB // 2)] * 7), 200),
+    "a text beyond the limit": (texts(b"x" * 9 * MIB), 413),
+    "many suites": ([b"<a>", *[b"<testsuite><testcase/></testsuite>" * 100] * 450, b"</a>"], 200),
+    "many properties": (
+        [b"<testsuite><properties>", *[b'<property name="a" value="b"/>' * 100] * 1000, b"</properties></testsuite>"],
+        200,
+    ),
+    "UTF-16": (["<testsuite>".encode("utf-16"), *["<testcase name='a'/>".encode("utf-16-le")] * 50_000,
+                "</testsuite>".encode("utf-16-le")], 200),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_no_look_at_a_report_makes_it_grow(client: httpx.Client, memory: Memory, job: str, name: str) -> None:
+    pieces, status = LOOKS[name]
+    headers = {"DCI-NAME": "report", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+    file_id = client.post("/files", content=iter(pieces), headers=headers).json()["file"]["id"]
+    memory.forget_the_highest()
+    before = memory.now()
+
+    def look(_: int) -> int:
+        return client.get(f"/files/{file_id}/junit").status_code
+
+    with ThreadPoolExecutor(4) as lookers:
+        statuses = list(lookers.map(look, range(4)))
+
+    assert statuses == [status] * 4
+    assert growth(memory, before) == ""

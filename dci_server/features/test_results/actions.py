@@ -2,15 +2,19 @@
 """What happens with a JUnit file: counted when it arrives, read when somebody looks."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import cast
+import zlib
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import chain
+from typing import LiteralString, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from dci_server.features.files.actions import read_content
 from dci_server.features.test_results import queries
 from dci_server.features.test_results.junit import (
+    Action,
     Case,
     InvalidXml,
     JunitParser,
@@ -22,17 +26,18 @@ from dci_server.features.test_results.junit import (
 from dci_server.features.test_results.model import (
     JobOfReport,
     Property,
-    Report,
-    TestcaseOfReport,
-    TestsuiteOfReport,
+    ReportHead,
+    TestcaseHead,
+    TestsuiteHead,
 )
 from dci_server.foundation.content import Unreadable
-from dci_server.foundation.database.connection import Connection, Json, Record
+from dci_server.foundation.database.connection import Connection, Record
 from dci_server.foundation.errors import TooLarge
 from dci_server.foundation.http import Call
 
-MAX_REPORT_BYTES = 16 * 1024 * 1024
-"""A report is answered as one document: above this it is to be downloaded instead."""
+MAX_REPORT_BYTES = 8 * 1024 * 1024
+MAX_CASES = 50_000
+"""Beyond either, a report is to be downloaded: its cases are sorted, so they are in memory together."""
 _SLICE = 64 * 1024
 
 
@@ -64,76 +69,142 @@ class JunitReader:
         await queries.insert_result(db, file_id, counts)
 
 
-async def read_report(call: Call, file: Record) -> Json[Report]:
-    """The suites and cases of a file, with their texts."""
+async def read_report(call: Call, file: Record) -> AsyncIterator[bytes]:
+    """The suites and cases of a file, with their texts: JSON in pieces."""
     if file["size"] > MAX_REPORT_BYTES:
-        raise TooLarge(f"the report is larger than {MAX_REPORT_BYTES} bytes; download it (GET /files/<id>/content)")
-    content = b"".join([chunk async for chunk in await read_content(call, file)])
-    # Sorted and told as a whole: in a thread, others are answered meanwhile.
-    return Json(await asyncio.to_thread(_read_report, file, content))
+        raise _too_large(f"{MAX_REPORT_BYTES} bytes")
+    # One at a time: what a report costs in memory is then what all of them cost together.
+    async with call.services.reading_a_report:
+        content = b"".join([chunk async for chunk in await read_content(call, file)])
+        # In a thread, others are answered meanwhile. Packed: a client that takes the answer slowly keeps little of it.
+        packed = await asyncio.to_thread(lambda: [zlib.compress(piece, 1) for piece in _answer(file, content)])
+    return _unpacked(packed)
 
 
-def _read_report(file: Record, content: bytes) -> bytes:
-    parser = JunitParser()
-    cases = parser.feed(content)
-    last, summary = parser.close()
-    by_suite: dict[int, list[Case]] = {}
-    for case in (*cases, *last):
-        by_suite.setdefault(case.suite, []).append(case)
+def _too_large(limit: str) -> TooLarge:
+    return TooLarge(f"the report has more than {limit}; download it (GET /files/<id>/content)")
+
+
+async def _unpacked(packed: list[bytes]) -> AsyncIterator[bytes]:
+    packed.reverse()
+    while packed:
+        yield zlib.decompress(packed.pop())
+
+
+def _answer(file: Record, content: bytes) -> Iterator[bytes]:
     job = JobOfReport(str(file["job_id"]), cast("str", file["job_name"]))
-    texts = _Texts(content, parser.encoding)
-    suites = [_told(suite, by_suite.get(suite.opened, []), texts) for suite in summary.suites]
-    return msgspec.json.encode(Report(str(file["id"]), file["name"], job, None, suites))
+    head = ReportHead(str(file["id"]), file["name"], job, None)
+    return _gathered(chain(_open(head, "testsuites"), _list(_Reading(content).suites()), (b"}",)))
 
 
-class _Texts:
-    """The texts of a report, read from their places in the file."""
+class _Reading:
+    """A report on its way to its JSON; cases are kept packed, because as objects they cost ten times as much."""
 
-    def __init__(self, content: bytes, encoding: str) -> None:
-        self._content = content
-        self._encoding = encoding
+    def __init__(self, content: bytes) -> None:
+        self._content = memoryview(content)
+        self._parser = JunitParser()
+        self._count = 0
+        self._suites: dict[int, dict[bytes, bytes]] = {}
+        for start in range(0, len(content), _SLICE):
+            self._keep(self._parser.feed(content[start : start + _SLICE]))
+        last, self._summary = self._parser.close()
+        self._keep(last)
 
-    def at(self, span: Span | None) -> str | None:
+    def suites(self) -> Iterator[Iterator[bytes]]:
+        for suite in self._summary.suites:
+            yield self._suite(suite, self._suites.pop(suite.opened, {}))
+
+    def _keep(self, cases: list[Case]) -> None:
+        """Of cases with one name and class the last is told; the counters count all (junit.md §4)."""
+        self._count += len(cases)
+        if self._count > MAX_CASES:
+            raise _too_large(f"{MAX_CASES} cases")
+        for case in cases:
+            # Sorted as bytes, UTF-8 has the order of its characters, and no name has a NUL.
+            key = f"{case.name}\0{case.classname}".encode()
+            self._suites.setdefault(case.suite, {})[key] = msgspec.msgpack.encode(case[4:])
+
+    def _suite(self, suite: Suite, cases: dict[bytes, bytes]) -> Iterator[bytes]:
+        head = TestsuiteHead(
+            id=suite.id,
+            name=suite.name,
+            tests=suite.tests,
+            success=suite.success,
+            failures=suite.failures,
+            errors=suite.errors,
+            skipped=suite.skipped,
+            time=suite.time,
+            additions=len(cases),
+            deletions=0,
+            unchanged=0,
+            regressions=0,
+            successfixes=0,
+        )
+        properties = ((msgspec.json.encode(Property(name, value)),) for name, value in suite.properties)
+        yield from _open(head, "properties")
+        yield from _list(properties)
+        yield b',"testcases":'
+        yield from _list(self._case(key, cases[key]) for key in sorted(cases))
+        yield b"}"
+
+    def _case(self, key: bytes, packed: bytes) -> Iterator[bytes]:
+        name, classname = key.decode().split("\0")
+        case = msgspec.msgpack.decode(packed, type=_Kept)
+        head = TestcaseHead(name, classname, case.time, case.action, case.message, case.type)
+        yield from _open(head, "value")
+        yield from (b'""',) if case.action == "success" else self._text(case.value)
+        yield b',"stdout":'
+        yield from self._text(case.stdout)
+        yield b',"stderr":'
+        yield from self._text(case.stderr)
+        yield b"}"
+
+    def _text(self, span: Span | None) -> Iterator[bytes]:
         if span is None:
-            return None
-        return read_text(self._content[span[0] : span[1]], self._encoding) or None
+            yield b"null"
+            return
+        is_empty = True
+        for text in read_text(self._content[span[0] : span[1]], self._parser.encoding):
+            if is_empty and text:
+                yield b'"'
+                is_empty = False
+            yield msgspec.json.encode(text)[1:-1]
+        yield b"null" if is_empty else b'"'
 
 
-def _told(suite: Suite, cases: list[Case], texts: _Texts) -> TestsuiteOfReport:
-    """Of cases with one name and class the last is told; the counters count all (junit.md §4)."""
-    distinct = {(case.classname, case.name): case for case in cases}
-    return TestsuiteOfReport(
-        id=suite.id,
-        name=suite.name,
-        tests=suite.tests,
-        success=suite.success,
-        failures=suite.failures,
-        errors=suite.errors,
-        skipped=suite.skipped,
-        time=suite.time,
-        additions=len(distinct),
-        deletions=0,
-        unchanged=0,
-        regressions=0,
-        successfixes=0,
-        properties=[Property(name, value) for name, value in suite.properties],
-        testcases=[_case(case, texts) for case in sorted(distinct.values(), key=lambda case: case.name)],
-    )
+class _Kept(NamedTuple):
+    """What a case is told by, besides its names."""
+
+    time: float
+    action: Action
+    message: str | None
+    type: str | None
+    value: Span | None
+    stdout: Span | None
+    stderr: Span | None
 
 
-def _case(case: Case, texts: _Texts) -> TestcaseOfReport:
-    return TestcaseOfReport(
-        name=case.name,
-        classname=case.classname,
-        time=case.time,
-        action=case.action,
-        message=case.message,
-        type=case.type,
-        value="" if case.action == "success" else texts.at(case.value),
-        stdout=texts.at(case.stdout),
-        stderr=texts.at(case.stderr),
-        properties=[],
-        state="ADDED",
-        successfix=False,
-        regression=False,
-    )
+def _open(head: Struct, key: LiteralString) -> Iterator[bytes]:
+    """A JSON object up to the value of its last key."""
+    yield msgspec.json.encode(head)[:-1]
+    yield f',"{key}":'.encode()
+
+
+def _list(items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    separator = b"["
+    for item in items:
+        yield separator
+        yield from item
+        separator = b","
+    yield b"[]" if separator == b"[" else b"]"
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A hundred cases or so at once: each piece of an answer costs a round through the server."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) >= _SLICE:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)

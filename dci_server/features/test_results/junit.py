@@ -10,6 +10,7 @@ the number of different names, the suites with their properties.
 import codecs
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, NamedTuple
@@ -27,6 +28,7 @@ MOST_NAMES = 4096
 LONGEST_NAMES = 256 * 1024
 MOST_KEPT_BYTES = 24 * 1024 * 1024
 STEP = 256 * 1024
+TEXT_PIECE = 64 * 1024
 MICROSECONDS = 1_000_000
 LONGEST_TIME = timedelta.max.total_seconds()
 LARGEST_INTEGER = 2**31 - 1
@@ -401,10 +403,11 @@ ACTIONS: dict[str, Action] = {"skipped": "skipped", "error": "error", "failure":
 TEXTS = {*ACTIONS, "system-out", "system-err"}
 
 
-def read_text(fragment: bytes, encoding: str) -> str:
-    """The text in a range of a file that was accepted, nested elements included; of a cut range, what is complete."""
-    if encoding != "utf-8":
-        fragment = fragment.decode(encoding, "ignore").encode()
+def read_text(fragment: bytes | memoryview, encoding: str) -> Iterator[str]:
+    """The text in a range of a file that was accepted, nested elements included; of a cut range, what is complete.
+
+    It comes in pieces, so that a text of megabytes is never whole in memory.
+    """
     texts: list[str] = []
     open_sections: list[bool] = []
     parser = expat.ParserCreate("utf-8")
@@ -412,14 +415,26 @@ def read_text(fragment: bytes, encoding: str) -> str:
     parser.StartCdataSectionHandler = lambda: open_sections.append(True)
     parser.EndCdataSectionHandler = open_sections.clear
     try:
-        parser.Parse(b"<text>" + fragment)
+        parser.Parse(b"<text>")
+        for piece in _in_utf8(memoryview(fragment), encoding):
+            parser.Parse(piece)
+            yield from texts
+            texts.clear()
         if not open_sections:
             # What is held back until it is known not to be part of something longer, like a carriage return.
             parser.Parse(b"</text>", True)
     except expat.ExpatError:
         # The fragment was cut here; all that comes before has been delivered.
         pass
-    return "".join(texts)
+    yield from texts
+
+
+def _in_utf8(fragment: memoryview, encoding: str) -> Iterator[bytes | memoryview]:
+    pieces = (fragment[start : start + TEXT_PIECE] for start in range(0, len(fragment), TEXT_PIECE))
+    if encoding == "utf-8":
+        return pieces
+    decoder = codecs.getincrementaldecoder(encoding)("ignore")
+    return (decoder.decode(piece).encode() for piece in pieces)
 
 
 def _microseconds(text: str) -> int:

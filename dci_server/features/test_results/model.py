@@ -40,23 +40,30 @@ class Property(Struct, frozen=True):
     value: str
 
 
-class TestcaseOfReport(Struct, frozen=True):
+class TestcaseHead(Struct, frozen=True):
+    """A case without its texts, which may be long."""
+
     name: str
     classname: str
     time: float
     action: Literal["success", "skipped", "error", "failure"]
     message: str | None
     type: str | None
+    properties: tuple[()] = ()
+    state: Literal["ADDED"] = "ADDED"
+    successfix: bool = False
+    regression: bool = False
+
+
+class TestcaseOfReport(TestcaseHead, frozen=True, kw_only=True):
     value: str | None
     stdout: str | None
     stderr: str | None
-    properties: list[Property]
-    state: Literal["ADDED"]
-    successfix: bool
-    regression: bool
 
 
-class TestsuiteOfReport(Struct, frozen=True):
+class TestsuiteHead(Struct, frozen=True):
+    """A suite without its cases."""
+
     id: int
     name: str
     tests: int
@@ -70,15 +77,21 @@ class TestsuiteOfReport(Struct, frozen=True):
     unchanged: int
     regressions: int
     successfixes: int
+
+
+class TestsuiteOfReport(TestsuiteHead, frozen=True):
     properties: list[Property]
     testcases: list[TestcaseOfReport]
 
 
-class Report(Struct, frozen=True):
-    """A JUnit file, read (junit.md §6). Nothing is compared yet, so every case counts as added."""
-
+class ReportHead(Struct, frozen=True):
     id: str
     name: str
     job: JobOfReport
     previous_job: JobOfReport | None
+
+
+class Report(ReportHead, frozen=True):
+    """A JUnit file, read (junit.md §6). Nothing is compared yet, so every case counts as added."""
+
     testsuites: list[TestsuiteOfReport]

@@ -20,7 +20,7 @@ async def get_report(call: Call) -> Response:
     file = await require_readable(call.db, call.caller, call.id("file_id"))
     if file["job_is_archived"]:
         raise NotFound("job")
-    return page(await actions.read_report(call, file))
+    return Response(stream=await actions.read_report(call, file))
 
 
 routes = [
