@@ -2,17 +2,18 @@
 """What happens when a file arrives: it is visible when signature and row have been accepted."""
 
 import zlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from dci_server.features.files import queries
 from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, packed, store_key
 from dci_server.features.jobs.access import changeable_by
 from dci_server.foundation.content import ContentReader, Unreadable
-from dci_server.foundation.database.connection import Json, Record, transaction
+from dci_server.foundation.database.connection import Connection, Json, Record, transaction
+from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
-from dci_server.foundation.http import Call
+from dci_server.foundation.http import Call, Services
 from dci_server.foundation.receiving import Received, receive
 from dci_server.foundation.storage.removal import give_up_object
 
@@ -21,32 +22,70 @@ class InvalidContent(ApiError):
     """The file is kept, so that nothing is lost; it only can't be read as what it claims to be (decision 40)."""
 
 
+Claim = Callable[[Connection, UUID], Awaitable[None]]
+"""What else is written in the transaction that makes a file visible; it may refuse."""
+
+
 async def receive_file(call: Call, announced: Announcement) -> Json[File]:
+    changeable = changeable_by(call.caller)
+
     async def require_welcome() -> None:
-        _require_target(await queries.find_target(call.db, announced, changeable_by(call.caller)))
+        await require_target(call.db, announced, changeable)
 
     received = await receive(call, require_welcome, in_memory=MAX_INLINE_BYTES, with_md5=announced.md5 is not None)
     try:
-        _require_md5(announced, received.md5)
-        reader = call.services.readers.get(announced.mime or "")
-        if reader is None:
-            return await _keep(call, announced, received, None, None)
-        return await _keep_read(call, announced, received, reader)
+        return await keep_file(call.services, changeable, announced, received)
     finally:
         await received.abort()
 
 
-async def _keep_read(call: Call, announced: Announcement, received: Received, reader: ContentReader) -> Json[File]:
+async def require_target(db: Connection, announced: Announcement, changeable: Condition) -> None:
+    """Raises what speaks against the upload."""
+    _require_target(await queries.find_target(db, announced, changeable))
+
+
+async def keep_file(
+    services: Services,
+    changeable: Condition,
+    announced: Announcement,
+    received: Received,
+    claim: Claim | None = None,
+) -> Json[File]:
+    """Makes what arrived a file: compared with its MD5, read when its kind is, then visible."""
+    _require_md5(announced, received.md5)
+    keeping = _Keeping(services, changeable, announced, received, claim)
+    reader = services.readers.get(announced.mime or "")
+    if reader is None:
+        return await _keep(keeping, uuid4())
+    return await _keep_read(keeping, reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    services: Services
+    changeable: Condition
+    announced: Announcement
+    received: Received
+    claim: Claim | None
+
+
+async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
+    received, db = keeping.received, keeping.services.db
     try:
         findings = await reader.read(received.chunks())
     except Unreadable as error:
-        changeable = changeable_by(call.caller)
-        file_id = await queries.find_same_file(call.db, announced, received.sha256, changeable)
+        file_id = await queries.find_same_file(db, keeping.announced, received.sha256, keeping.changeable)
         if file_id is None:
             file_id = uuid4()
-            await _keep(call, announced, received, None, None, file_id)
+            await _keep(keeping, file_id)
+        elif keeping.claim is not None:
+            await keeping.claim(db, file_id)
         raise InvalidContent(str(error), {"file_id": str(file_id)}) from error
-    return await _keep(call, announced, received, reader, findings)
+
+    async def store(connection: Connection, file_id: UUID) -> None:
+        await reader.store(connection, file_id, findings)
+
+    return await _keep(keeping, uuid4(), store)
 
 
 def _require_md5(announced: Announcement, computed: str | None) -> None:
@@ -73,20 +112,12 @@ def _require_kept(facts: Record) -> None:
         raise Unavailable("the file took too long on its way to the store; send it again")
 
 
-async def _keep(
-    call: Call,
-    announced: Announcement,
-    received: Received,
-    reader: ContentReader | None,
-    findings: Any,
-    file_id: UUID | None = None,
-) -> Json[File]:
+async def _keep(keeping: _Keeping, file_id: UUID, store: Claim | None = None) -> Json[File]:
     """Makes the file visible: its bytes are durable before its row is."""
-    file_id = file_id or uuid4()
-    changeable = changeable_by(call.caller)
+    db, announced, received = keeping.services.db, keeping.announced, keeping.received
     key: str | None = None
     if received.upload is not None:
-        facts = await queries.announce_file(call.db, announced, changeable, file_id)
+        facts = await queries.announce_file(db, announced, keeping.changeable, file_id)
         _require_target(facts)
         key = facts["key"]
     is_compressed, content = _packed(received)
@@ -98,21 +129,23 @@ async def _keep(
         "is_compressed": is_compressed,
         "bytes": content,
     }
+    also = [claim for claim in (store, keeping.claim) if claim is not None]
     try:
         if received.upload is not None and key is not None:
             await received.upload.commit(key)
-        if reader is None:
-            facts = await queries.insert_file(call.db, announced, changeable, **stored)
+        if not also:
+            facts = await queries.insert_file(db, announced, keeping.changeable, **stored)
             _require_kept(facts)
         else:
-            async with transaction(call.db) as connection:
-                facts = await queries.insert_file(connection, announced, changeable, **stored)
+            async with transaction(db) as connection:
+                facts = await queries.insert_file(connection, announced, keeping.changeable, **stored)
                 _require_kept(facts)
-                await reader.store(connection, file_id, findings)
+                for claim in also:
+                    await claim(connection, file_id)
     except ApiError:
         # Of any other error nobody knows whether the row is there: the announcement is, if the row is not.
         if key is not None:
-            await give_up_object(call.db, key)
+            await give_up_object(db, key)
         raise
     return Json(facts["file"])
 
