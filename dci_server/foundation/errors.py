@@ -95,6 +95,20 @@ class TooLarge(ApiError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
+class UnsatisfiableRange(ApiError):
+    """No byte of what there is lies in the range that was asked for."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range lies outside of the file, which has {size} bytes")
+        self._size = size
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return ((b"content-range", f"bytes */{self._size}".encode()),)
+
+
 class TooManyAttempts(ApiError):
     """Something is tried too often; the header tells clients when to try again, and the published one does."""
 

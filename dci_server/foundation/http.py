@@ -512,7 +512,7 @@ class _Sender:
 
 async def _send(send: Send, scope: Scope, response: Response) -> None:
     headers = [(b"content-type", response.media_type), *_CORS, *response.headers]
-    if response.stream is None:
+    if response.stream is None and response.status != HTTPStatus.NOT_MODIFIED:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
     if scope["method"] == "HEAD" or response.stream is None:

@@ -19,6 +19,7 @@ _REFUSALS = {
     409: "Another resource is in the way.",
     412: "`If-match` is missing, or something is not in the state it must be in.",
     413: "Larger than what is accepted.",
+    416: "The range lies outside of the file; `Content-Range` tells its size.",
     429: "Too many attempts to log in at once; `Retry-After` says when to try again.",
     502: "Another service that was asked for it gave no usable answer; try again later.",
     503: "A part the server depends on does not answer; try again.",
@@ -30,11 +31,19 @@ _REFUSAL_MESSAGES = {
     409: "We are unable to create this resource. A similar resource already exists.",
     412: "'If-match' header must be provided",
     413: "the body is larger than 2097152 bytes; send big content as a file (POST /files)",
+    416: "the range lies outside of the file, which has 512 bytes",
     429: "too many attempts to log in at once; try again later",
     502: "the RHDL service, which has the files of this component, does not work now; try again later",
     503: "the database does not answer; try again in a moment",
 }
-_SUCCESSES = {200: "What was asked for.", 201: "Created.", 204: "Done; the body is empty.", 302: "It is over there."}
+_SUCCESSES = {
+    200: "What was asked for.",
+    201: "Created.",
+    204: "Done; the body is empty.",
+    206: "The part that was asked for.",
+    302: "It is over there.",
+    304: "It has not changed; the body is empty.",
+}
 _TEXT: object = {"type": "string"}
 _BYTES: object = {"schema": {}}
 _UUID: object = {"type": "string", "format": "uuid"}
@@ -203,7 +212,7 @@ def _responses(route: RouteDescription, contents: Mapping[Any, Any]) -> dict[str
         response: dict[str, object] = {"description": _SUCCESSES.get(status, "Done.")}
         if shape is not None:
             response["content"] = contents[shape]
-        elif status == 200:
+        elif status in (200, 206):
             response["content"] = {route.produces: _BYTES}
         responses[str(status)] = response
     for status in _possible_refusals(route):
@@ -231,6 +240,7 @@ def _possible_refusals(route: RouteDescription) -> list[int]:
         409: writes,
         412: True,
         413: True,
+        416: 206 in route.answers,
         429: True,
         502: 302 in route.answers,
         503: True,

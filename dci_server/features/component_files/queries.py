@@ -39,7 +39,8 @@ async def find_file(db: Connection, component_id: UUID, file_id: UUID) -> Record
     """The file as JSON, and where its bytes are; None when this component has no such file (decision 7)."""
     return await fetch_row(
         db,
-        """select component_files.key, component_files.mime, component_files.size,
+        """select component_files.key, component_files.name, component_files.mime, component_files.size, component_files.etag,
+                  component_files.updated_at,
                   (select row_to_json(f) from (select """
         + FILE_COLUMNS
         + """) as f) as file

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of a component's files: a segment that is a UUID is an uploaded file, anything else a path in its tree."""
 
+from collections.abc import AsyncIterator
+
 from dci_server.features.component_files import access, actions, queries
 from dci_server.features.component_files.model import (
     ComponentFileAnswer,
@@ -9,8 +11,9 @@ from dci_server.features.component_files.model import (
     tree_key,
 )
 from dci_server.features.components.actions import require_readable
+from dci_server.foundation import downloads
 from dci_server.foundation.database.connection import Json, Record
-from dci_server.foundation.downloads import UNKNOWN_TYPE, download, redirect, serve_object
+from dci_server.foundation.downloads import UNKNOWN_TYPE, Content, download, redirect, serve_object
 from dci_server.foundation.errors import NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, answer, delete, get, page
 
@@ -35,10 +38,16 @@ async def get_file(call: Call) -> Response:
 
 
 async def get_content(call: Call) -> Response:
-    """The bytes of a file, as they were sent."""
+    """The bytes of a file, as they were sent; `Range` asks for a part of them, `If-None-Match` whether they changed."""
     file = await _require_file(call)
-    stream = await call.services.store.read(file["key"], 0, file["size"])
-    return download(stream, file["size"], file["mime"] or UNKNOWN_TYPE)
+
+    async def read(start: int, length: int) -> AsyncIterator[bytes]:
+        return await call.services.store.read(file["key"], start, length)
+
+    media_type: str = file["mime"] or UNKNOWN_TYPE
+    return await download(
+        call, Content(file["size"], media_type, file["etag"].strip('"'), file["updated_at"], read, name=file["name"])
+    )
 
 
 async def delete_file(call: Call) -> Response:
@@ -80,6 +89,7 @@ async def _require_file(call: Call) -> Record:
 
 _FILE = "/components/{component_id:uuid}/files/{file_id:uuid}"
 _TREE = "/components/{component_id:uuid}/files/{path:tree}"
+_TREE_ANSWERS = {**downloads.ANSWERS, 302: None}
 
 routes = [
     Route(
@@ -99,8 +109,16 @@ routes = [
     ),
     get(_FILE, get_file, ComponentFileAnswer, who=access.READ),
     delete(_FILE, delete_file, who=access.DELETE),
-    get(_FILE + "/content", get_content, None, who=access.READ),
+    Route("GET", _FILE + "/content", get_content, access.READ, answers=downloads.ANSWERS, headers=downloads.HEADERS),
     # To OpenAPI this is the path of `get_file`, whose summary speaks of it.
-    Route("GET", _TREE, get_path, access.READ, answers={200: None, 302: None}, documented=False),
-    Route("GET", _TREE, get_path_from_rhdl, access.READ, answers={200: None, 302: None}, prefix="/api/v2"),
+    Route("GET", _TREE, get_path, access.READ, answers=_TREE_ANSWERS, documented=False),
+    Route(
+        "GET",
+        _TREE,
+        get_path_from_rhdl,
+        access.READ,
+        answers=_TREE_ANSWERS,
+        headers=downloads.HEADERS,
+        prefix="/api/v2",
+    ),
 ]

@@ -83,6 +83,12 @@ def _identifier(headers: Mapping[str, str], name: str) -> UUID | None:
         raise ApiError(f"HTTP header DCI-{name.upper()} is not a UUID") from None
 
 
+def content_type(mime: str | None) -> str:
+    """What a download is called (files.md §5.1)."""
+    said = mime or "text/plain"
+    return f"{said}; charset=utf-8" if said.startswith("text/") and "charset=" not in said.lower() else said
+
+
 def store_key(team_id: UUID | str, job_id: UUID | str, file_id: UUID | str) -> str:
     """Where a file that is not in its row lives (files.md §8.1)."""
     return f"files/{team_id}/{job_id}/{file_id}"

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of files."""
 
-from urllib.parse import quote
+from collections.abc import AsyncIterator
 
 from dci_server.features.files import access, actions, purge, queries
-from dci_server.features.files.model import FileAnswer, FilesAnswer, read_announcement, store_key
+from dci_server.features.files.model import FileAnswer, FilesAnswer, content_type, read_announcement, store_key
 from dci_server.features.jobs.access import READ_PARTS, changeable_by, require_can_read
+from dci_server.foundation import downloads
 from dci_server.foundation.database.connection import Json
-from dci_server.foundation.downloads import SECONDS_OF_A_REDIRECT, download, redirect
+from dci_server.foundation.downloads import SECONDS_OF_A_REDIRECT, Content, download, redirect
 from dci_server.foundation.errors import NotAuthorized, NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, answer, delete, get, page
 
@@ -32,13 +33,16 @@ async def get_file(call: Call) -> Response:
 
 
 async def get_content(call: Call) -> Response:
-    """The bytes of a file, as they were sent."""
+    """The bytes of a file, as they were sent; `Range` asks for a part of them, `If-None-Match` whether they changed."""
     file = await access.require_readable(call.db, call.caller, call.id("file_id"))
-    media_type: str = file["mime"] or "text/plain"
-    if media_type.startswith("text/"):
-        media_type += "; charset=utf-8"
-    disposition = (b"content-disposition", _disposition(file["name"]))
-    return download(await actions.read_content(call, file), file["size"], media_type, disposition)
+
+    async def read(start: int, length: int) -> AsyncIterator[bytes]:
+        return await actions.read_content(call, file, start, length)
+
+    media_type = content_type(file["mime"])
+    return await download(
+        call, Content(file["size"], media_type, file["etag"], file["updated_at"], read, name=file["name"])
+    )
 
 
 async def get_content_or_its_place(call: Call) -> Response:
@@ -50,16 +54,6 @@ async def get_content_or_its_place(call: Call) -> Response:
         if location is not None:
             return redirect(location)
     return await get_content(call)
-
-
-def _disposition(name: str) -> bytes:
-    """`attachment` with a name that any browser reads (RFC 6266; spaces as files.md §5.1 has them)."""
-    plain = name.replace(" ", "_")
-    ascii_name = plain.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"')
-    disposition = f'attachment; filename="{ascii_name}"'
-    if not plain.isascii():
-        disposition += f"; filename*=UTF-8''{quote(plain, safe='')}"
-    return disposition.encode()
 
 
 async def delete_file(call: Call) -> Response:
@@ -78,19 +72,22 @@ async def list_files_of_job(call: Call) -> Response:
     return page(await queries.list_files(call.db, call.id("job_id"), call.listing(queries.COLUMNS)))
 
 
+_CONTENT = "/files/{file_id:uuid}/content"
+
 routes = [
     Route(
         "POST", "/files", upload_file, access.UPLOAD, answers={201: FileAnswer}, streams=True, headers=_UPLOAD_HEADERS
     ),
     get("/files/{file_id:uuid}", get_file, FileAnswer, who=access.READ),
     delete("/files/{file_id:uuid}", delete_file, who=access.DELETE, needs_etag=False),
-    get("/files/{file_id:uuid}/content", get_content, None, who=access.READ),
+    Route("GET", _CONTENT, get_content, access.READ, answers=downloads.ANSWERS, headers=downloads.HEADERS),
     Route(
         "GET",
-        "/files/{file_id:uuid}/content",
+        _CONTENT,
         get_content_or_its_place,
         access.READ,
-        answers={200: None, 302: None},
+        answers={**downloads.ANSWERS, 302: None},
+        headers=downloads.HEADERS,
         prefix="/api/v2",
     ),
     get("/jobs/{job_id:uuid}/files", list_files_of_job, FilesAnswer, who=READ_PARTS, listing=queries.COLUMNS),

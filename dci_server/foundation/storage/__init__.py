@@ -8,13 +8,14 @@ from dci_server.foundation.storage.filesystem import FilesystemStore
 from dci_server.foundation.storage.store import (
     InvalidKey,
     ObjectMissing,
+    Stat,
     Store,
     StoreUnavailable,
     StoreUrlError,
     Upload,
 )
 
-__all__ = ["InvalidKey", "ObjectMissing", "Store", "StoreUnavailable", "StoreUrlError", "Upload", "open_store"]
+__all__ = ["InvalidKey", "ObjectMissing", "Stat", "Store", "StoreUnavailable", "StoreUrlError", "Upload", "open_store"]
 
 OPTIONS = {"s3": {"endpoint", "region"}, "gs": set[str](), "az": {"endpoint"}}
 EXAMPLES = "a directory, file:///directory, s3://bucket/prefix?endpoint=…&region=…, gs://bucket or az://container"

@@ -7,7 +7,7 @@ import stat
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from dci_server.foundation.storage.store import (
     MIB,
     TEMPORARY,
     ObjectMissing,
+    Stat,
     StoreUnavailable,
     end_of,
     pieces,
@@ -40,7 +41,11 @@ class FilesystemStore:
         return pieces(opened.read, start, end_of(opened.size, start, length), MIB)
 
     async def size(self, key: str) -> int | None:
-        return await asyncio.to_thread(_size, self._path_of(key))
+        found = await self.stat(key)
+        return None if found is None else found.size
+
+    async def stat(self, key: str) -> Stat | None:
+        return await asyncio.to_thread(_stat, self._path_of(key))
 
     async def presign(self, method: str, key: str, seconds: int) -> str | None:  # noqa: ARG002 # only buckets can
         require_valid_key(key)
@@ -125,13 +130,16 @@ def _open_for_reading(path: Path) -> OpenedFile:
     return opened
 
 
-def _size(path: Path) -> int | None:
+def _stat(path: Path) -> Stat | None:
     with unavailable_when_it_fails(PLACE):
         try:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    etag = f"{found.st_mtime_ns:x}-{found.st_size:x}"
+    return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), etag)
 
 
 def _create(root: Path, path: Path) -> int:

@@ -25,6 +25,7 @@ from dci_server.foundation.storage.store import (
     MIB,
     TEMPORARY,
     ObjectMissing,
+    Stat,
     StoreUnavailable,
     StoreUrlError,
     end_of,
@@ -108,12 +109,18 @@ class BucketStore:
         return pieces(read_at, start, end_of(size, start, length), STEP)
 
     async def size(self, key: str) -> int | None:
+        found = await self.stat(key)
+        return None if found is None else found.size
+
+    async def stat(self, key: str) -> Stat | None:
         require_valid_key(key)
         try:
             with unavailable_when_it_fails():
-                return (await obstore.head_async(self._bucket, key))["size"]
+                found = await obstore.head_async(self._bucket, key)
         except ObjectMissing:
             return None
+        etag = (found["e_tag"] or found["last_modified"].isoformat()).strip('"')
+        return Stat(found["size"], found["last_modified"], etag)
 
     async def presign(self, method: str, key: str, seconds: int) -> str | None:
         require_valid_key(key)

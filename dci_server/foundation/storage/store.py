@@ -3,8 +3,8 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from dci_server.foundation.errors import ApiError, NotFound, Unavailable
 
@@ -37,6 +37,15 @@ class InvalidKey(ApiError):
         super().__init__("The path of the file is not valid: use names separated by single slashes, without '..'")
 
 
+class Stat(NamedTuple):
+    """What a store says of an object."""
+
+    size: int
+    modified: datetime
+    etag: str
+    """Changes when the bytes do."""
+
+
 class Upload(Protocol):
     """An object nobody can see yet."""
 
@@ -67,6 +76,10 @@ class Store(Protocol):
         ...
 
     async def size(self, key: str) -> int | None: ...
+
+    async def stat(self, key: str) -> Stat | None:
+        """None when there is no such object."""
+        ...
 
     async def presign(self, method: str, key: str, seconds: int) -> str | None:
         """Where anybody can `GET` or `HEAD` the object for a while, whether or not it is there; None if nowhere."""
