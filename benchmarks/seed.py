@@ -77,7 +77,9 @@ _RUNS = (
 
 async def seed(database_url: str, topic: str, jobs: int, components: int) -> None:
     """Components, jobs with two components and a result each, a member of many teams. The laboratory is the demonstration's."""
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(database_url)
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+        database_url, server_settings={"dci.events": "off"}
+    )
     try:
         async with connection.transaction():
             for statement in _WHO:

@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from dci_server import __version__, documentation, health
 from dci_server.features.audits import routes as audits
 from dci_server.features.component_files import routes as component_files
 from dci_server.features.components import routes as components
+from dci_server.features.events import routes as events
 from dci_server.features.feeders import routes as feeders
 from dci_server.features.files import routes as files
 from dci_server.features.identity import routes as identity
@@ -35,6 +37,7 @@ from dci_server.foundation.auth.neighbours import neighbours_of
 from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.http import Application, Route, Services
 from dci_server.foundation.logs import configure_logs
 from dci_server.foundation.metrics import Metrics
@@ -63,6 +66,7 @@ _FEATURES = (
     remotecis,
     feeders,
     audits,
+    events,
 )
 
 
@@ -98,12 +102,14 @@ def create_app() -> Application:
         )
         store = open_store(settings.store_url)
         rhdl = _rhdl(settings)
+        numbering = EventNumbering(pool, timedelta(days=settings.events_kept_days))
         app.services = Services(
             db=pool,
             store=store,
             authenticator=authenticator,
             secrets=secrets,
             metrics=Metrics(),
+            events=numbering,
             readers={"application/junit": JunitReader()},
             max_upload_bytes=settings.max_upload_bytes,
             legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
@@ -112,9 +118,11 @@ def create_app() -> Application:
         remover = ObjectRemover(pool, store)
         await authenticator.start()
         await remover.start()
+        await numbering.start()
         try:
             yield
         finally:
+            await numbering.stop()
             await remover.stop()
             await authenticator.stop()
             if rhdl is not None:

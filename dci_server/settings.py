@@ -62,6 +62,8 @@ class Settings:
     """RHDL_SERVICE_ACCOUNT_SECRET_KEY: of that account."""
     trusted_proxies: tuple[str, ...] = ()
     """DCI_TRUSTED_PROXIES: comma-separated addresses and networks of proxies whose X-Forwarded-For is believed."""
+    events_kept_days: int = 90
+    """DCI_EVENTS_KEPT_DAYS: how long events are kept; they go by whole weeks."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -118,6 +120,7 @@ class Settings:
             rhdl_url=_address(given, "RHDL_API_URL") or cls.rhdl_url,
             rhdl_access_key=given.get("RHDL_SERVICE_ACCOUNT_ACCESS_KEY"),
             rhdl_secret_key=given.get("RHDL_SERVICE_ACCOUNT_SECRET_KEY"),
+            events_kept_days=_number(given, "DCI_EVENTS_KEPT_DAYS", 1, 36_500, default=cls.events_kept_days),
             log_level=level,
         )
 

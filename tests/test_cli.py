@@ -159,6 +159,7 @@ def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Pa
         ("DCI_SECRETS_KEY", "key", "secrets_key", "key"),
         ("DCI_MAX_UPLOAD_BYTES", "10", "max_upload_bytes", 10),
         ("DCI_MAX_UPLOAD_BYTES", "0", "max_upload_bytes", None),
+        ("DCI_EVENTS_KEPT_DAYS", "7", "events_kept_days", 7),
         ("DCI_LOG_LEVEL", "DEBUG", "log_level", "debug"),
     ],
 )
@@ -183,6 +184,7 @@ def test_without_variables_the_server_is_local_and_embedded() -> None:
         ("DCI_WORKERS", "0"),
         ("DCI_WORKERS", "two"),
         ("DCI_MAX_UPLOAD_BYTES", "1G"),
+        ("DCI_EVENTS_KEPT_DAYS", "0"),
         ("DCI_LOG_LEVEL", "loud"),
         ("DCI_DATA_DIR", "~nobody-of-that-name/data"),
         ("SSO_URL", "sso.example.org"),

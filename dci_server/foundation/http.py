@@ -31,6 +31,7 @@ from dci_server.foundation.errors import (
     Unavailable,
     UnknownRoute,
 )
+from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.listing.columns import Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 from dci_server.foundation.metrics import Metrics
@@ -64,6 +65,7 @@ class Services:
     authenticator: Authenticator
     secrets: SecretBox
     metrics: Metrics
+    events: EventNumbering
     readers: Mapping[str, ContentReader]
     max_upload_bytes: int | None = None
     legacy_secrets_in_reads: bool = False
@@ -372,6 +374,8 @@ class _Endpoint:
         finally:
             if route.changes_identities:
                 services.authenticator.tell_of_change()
+            if route.method != "GET":
+                services.events.wake()
 
 
 def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

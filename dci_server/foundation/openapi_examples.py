@@ -8,6 +8,7 @@ _ID = "2f1d4c1e-6b0a-4d0e-9a55-0c7a3d8f9b21"
 _MOMENT = "2026-11-15T10:20:30.123456"
 _SAMPLES: Mapping[str, object] = {
     "action": "create_teams",
+    "after": 4711,
     "api_secret": "DCI." + "x7" * 30,
     "canonical_project_name": "RHEL 9.6",
     "classname": "smoke",
@@ -26,9 +27,11 @@ _SAMPLES: Mapping[str, object] = {
     "email": "alice@example.org",
     "etag": "3d5f0a9c8b7e4d21a6c05f1e2b3c4d5e",
     "filename": "smoke",
+    "first": 1,
     "fullname": "Alice Example",
     "key": "installation_seconds",
     "label": "RHEL",
+    "last": 4711,
     "md5": None,
     "message": "",
     "mime": "text/plain",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
+from uuid import UUID
 
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.validation import shown
@@ -48,3 +49,21 @@ class WholeNumber(Parameter):
         if not _DIGITS.fullmatch(text) or not self.least <= int(text) <= self.most:
             raise ApiError(f"{self.name} is a whole number from {self.least} to {self.most}; {shown(text)} is not")
         return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier(Parameter):
+    """A UUID."""
+
+    @property
+    def schema(self) -> Mapping[str, object]:
+        return {"type": "string", "format": "uuid"}
+
+    def read_id(self, given: Given) -> UUID | None:
+        text = self.read(given)
+        if text is None:
+            return None
+        try:
+            return UUID(text)
+        except ValueError:
+            raise ApiError(f"{self.name} is a UUID; {shown(text)} is not") from None

@@ -49,6 +49,8 @@ async def open_target(url: str) -> AsyncGenerator[Target]:
             "statement_timeout": "0",
             "random_page_cost": "1.1",
             "temp_buffers": "64MB",
+            # What comes over is history: nobody is told of it as of news.
+            "dci.events": "off",
             "client_min_messages": "warning",
         },
     )

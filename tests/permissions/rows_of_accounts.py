@@ -113,6 +113,7 @@ ACCOUNTS = [
     row("GET /teams/purge"),
     row("POST /teams/purge"),
     row("GET /audits"),
+    row("GET /events"),
 ]
 
 _ADDRESSES = (

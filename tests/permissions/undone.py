@@ -7,7 +7,10 @@ from typing import Any
 
 import asyncpg
 
-_TABLES = "select relname from pg_stat_user_tables where relname not in ('alembic_version', 'login_failures')"
+# Events are numbered beside the requests as well; only triggers write them, and those of other tables.
+_TABLES = """
+    select relname from pg_stat_user_tables
+    where relname not in ('alembic_version', 'login_failures') and relname !~ '^events'"""
 # When somebody was last seen is written on the side, by no request in particular.
 _CONTENT = """
     select '{table}' as name, md5(coalesce(string_agg(line, ',' order by line), '')) as content

@@ -16,6 +16,7 @@ from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.connection import Connection, Json, Record, refusing_duplicates, transaction
 from dci_server.foundation.database.sql import any_of
 from dci_server.foundation.errors import ApiError, Malformed, NotAuthorized, NotFound
+from dci_server.foundation.events.actor import by
 from dci_server.foundation.listing.values import read_moment
 from dci_server.foundation.names import require_plain_name
 
@@ -43,7 +44,7 @@ async def create_component(db: Connection, caller: Identity, new: NewComponent) 
     with refusing_duplicates():
         facts = await queries.insert_component(
             db,
-            workable_for(caller),
+            by(caller, workable_for(caller)),
             name=name,
             display_name=display_name,
             version=new.version or derived.version,
@@ -70,7 +71,7 @@ async def create_component(db: Connection, caller: Identity, new: NewComponent) 
 async def change_component(
     db: Connection, caller: Identity, component_id: UUID, etag: str, values: dict[str, object]
 ) -> Json[Any]:
-    changeable, taggable = access.changeable_by(caller), access.taggable_by(caller)
+    changeable, taggable = by(caller, access.changeable_by(caller)), by(caller, access.taggable_by(caller))
     with refusing_duplicates("update"):
         if "topic_id" not in values and values.get("state") != "active":
             change = await queries.update_component(

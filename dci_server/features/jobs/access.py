@@ -7,8 +7,9 @@ from dci_server.features.jobs import queries
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.auth.rules import READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM, Rule
 from dci_server.foundation.database.connection import Connection
-from dci_server.foundation.database.sql import Condition, all_of, is_one_of
+from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of, is_one_of
 from dci_server.foundation.errors import NotFound
+from dci_server.foundation.events.actor import by
 
 LIST = SEES_OWN
 READ = Rule(
@@ -38,11 +39,9 @@ def visible_to(caller: Identity) -> Condition:
 def changeable_by(caller: Identity) -> Condition:
     """In team of the job, or EPM; the read-only role writes nothing (decisions 2 and 9)."""
     if caller.is_epm:
-        return Condition("true")
-    return Condition(
-        "jobs.team_id = any(%(own_team_ids)s::uuid[])",
-        {"own_team_ids": [team_id for team_id in caller.team_ids if caller.works_for(team_id)]},
-    )
+        return by(caller, EVERYTHING)
+    own = [team_id for team_id in caller.team_ids if caller.works_for(team_id)]
+    return by(caller, Condition("jobs.team_id = any(%(own_team_ids)s::uuid[])", {"own_team_ids": own}))
 
 
 async def require_can_read(db: Connection, caller: Identity, job_id: UUID) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.auth.rules import MEMBERS, READERS_OF_TEAM, SEES_OWN, WORKERS_OF_TEAM, Rule
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
+from dci_server.foundation.events.actor import by
 
 LIST = SEES_OWN
 LIST_OF_TEAM = MEMBERS
@@ -39,13 +40,14 @@ def visible_to(caller: Identity) -> Condition:
 def changeable_by(caller: Identity, *, new_team_id: UUID | None = None) -> Condition:
     """In team of the remoteci, or EPM. Who gives it to another team must be in both (decision 8)."""
     if caller.is_epm:
-        return EVERYTHING
+        return by(caller, EVERYTHING)
     own = [team_id for team_id in caller.team_ids if caller.works_for(team_id)]
-    return Condition(
+    in_both = Condition(
         "remotecis.team_id = any(%(own_team_ids)s::uuid[])"
         " and coalesce(%(new_team_id)s::uuid, remotecis.team_id) = any(%(own_team_ids)s::uuid[])",
         {"own_team_ids": own, "new_team_id": new_team_id},
     )
+    return by(caller, in_both)
 
 
 def with_subscription_of(caller: Identity, user_id: UUID) -> Condition:

@@ -15,6 +15,7 @@ from dci_server.features.teams.model import (
 )
 from dci_server.foundation.database.connection import Json, Record, refusing_duplicates
 from dci_server.foundation.errors import Conflict, NotFound
+from dci_server.foundation.events.actor import by
 from dci_server.foundation.http import (
     NO_CONTENT,
     Call,
@@ -83,7 +84,7 @@ async def _change(call: Call, etag: str, changes: ChangedTeam, *, stale: str) ->
     is_deletion = changes.state == "archived"
     allowed = access.deletable_by(call.caller) if is_deletion else access.changeable_by(call.caller)
     with refusing_duplicates("update"):
-        change = await queries.update_team(call.db, call.id("team_id"), etag, changes, allowed)
+        change = await queries.update_team(call.db, call.id("team_id"), etag, changes, by(call.caller, allowed))
     team = change.require("team", stale=Conflict(stale), impossible=Conflict(KEEPS_ROLE))
     call.services.authenticator.forget()
     return team

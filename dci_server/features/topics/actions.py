@@ -8,7 +8,9 @@ from dci_server.features.topics import access, queries
 from dci_server.features.topics.model import ChangedTopic
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.connection import Connection, Json, refusing_duplicates, transaction
+from dci_server.foundation.database.sql import EVERYTHING
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound
+from dci_server.foundation.events.actor import by
 
 
 async def require_usable(db: Connection, caller: Identity, topic_id: UUID) -> None:
@@ -23,7 +25,7 @@ async def require_usable(db: Connection, caller: Identity, topic_id: UUID) -> No
     raise NotAuthorized
 
 
-async def change_topic(db: Connection, topic_id: UUID, etag: str, changes: ChangedTopic) -> Json[Any]:
+async def change_topic(db: Connection, caller: Identity, topic_id: UUID, etag: str, changes: ChangedTopic) -> Json[Any]:
     with refusing_duplicates("update"):
         async with transaction(db) as connection:
             # Each of these needs a look at other rows that nobody else changes meanwhile.
@@ -31,7 +33,7 @@ async def change_topic(db: Connection, topic_id: UUID, etag: str, changes: Chang
                 await queries.wait_for_other_links(connection)
             if changes.state == "archived":
                 await queries.wait_for_new_components(connection, topic_id)
-            change = await queries.update_topic(connection, topic_id, etag, changes)
+            change = await queries.update_topic(connection, topic_id, etag, changes, by(caller, EVERYTHING))
     cycle = ApiError("next_topic_id leads back to this topic: choose one that does not")
     return change.require("topic", impossible=cycle)
 

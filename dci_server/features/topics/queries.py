@@ -125,7 +125,7 @@ _ARCHIVE_COMPONENTS: LiteralString = """, archived as (
 )"""
 
 
-async def update_topic(db: Connection, topic_id: UUID, etag: str, changes: ChangedTopic) -> Change:
+async def update_topic(db: Connection, topic_id: UUID, etag: str, changes: ChangedTopic, allowed: Condition) -> Change:
     """Impossible when the next topic leads back to this one. With a topic its components are archived."""
     return await change_row(
         db,
@@ -134,6 +134,7 @@ async def update_topic(db: Connection, topic_id: UUID, etag: str, changes: Chang
         topic_id,
         etag,
         _assigned(changes),
+        allowed=allowed,
         possible=_leads_not_back(changes.next_topic_id) if isinstance(changes.next_topic_id, str) else EVERYTHING,
         effects=_ARCHIVE_COMPONENTS,
     )

@@ -55,13 +55,13 @@ async def change_topic(call: Call) -> Response:
         raise
     if changes.state == "archived":
         access.DELETE.require(call.caller)
-    return answer("topic", await actions.change_topic(call.db, topic_id, etag, changes), etag=True)
+    return answer("topic", await actions.change_topic(call.db, call.caller, topic_id, etag, changes), etag=True)
 
 
 async def delete_topic(call: Call) -> Response:
     """Archives the topic and its components."""
     access.DELETE.require(call.caller)
-    await actions.change_topic(call.db, call.id("topic_id"), call.etag(), ChangedTopic(state="archived"))
+    await actions.change_topic(call.db, call.caller, call.id("topic_id"), call.etag(), ChangedTopic(state="archived"))
     return NO_CONTENT
 
 
