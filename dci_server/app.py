@@ -29,6 +29,8 @@ from dci_server.features.teams import routes as teams
 from dci_server.features.test_results import routes as test_results
 from dci_server.features.test_results.actions import JunitReader
 from dci_server.features.topics import routes as topics
+from dci_server.features.uploads import routes as uploads
+from dci_server.features.uploads.upkeep import UploadKeeper
 from dci_server.features.users import routes as users
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.auth.bearer import SingleSignOn
@@ -52,6 +54,7 @@ _FEATURES = (
     identity,
     jobstates,
     files,
+    uploads,
     jobs,
     topics,
     components,
@@ -117,12 +120,15 @@ def create_app() -> Application:
         )
         remover = ObjectRemover(pool, store)
         await authenticator.start()
+        keeper = UploadKeeper(app.services)
         await remover.start()
+        await keeper.start()
         await numbering.start()
         try:
             yield
         finally:
             await numbering.stop()
+            await keeper.stop()
             await remover.stop()
             await authenticator.stop()
             if rhdl is not None:

@@ -65,6 +65,7 @@ def describe(route: Route) -> RouteDescription:
         who=route.who.words,
         hides=route.who.hides,
         produces=route.produces,
+        refusals=route.refusals,
     )
 
 

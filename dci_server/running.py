@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from dci_server.features.uploads.queries import give_up_all_finishing
 from dci_server.foundation.auth import neighbours
 from dci_server.foundation.auth.jwks import GivenKey
 from dci_server.foundation.auth.secret_box import SecretBox, load_or_create_key, read_keys
@@ -224,6 +225,7 @@ async def _clear_up(settings: Settings) -> None:
     pool = await open_pool(settings.database_url or "", size=1)
     try:
         await give_up_all_objects(pool)
+        await give_up_all_finishing(pool)
     finally:
         await pool.close()
     if settings.store is None:

@@ -94,7 +94,7 @@ def _calls() -> Iterable[str]:
         yield ""
 
 
-_METHODS = ("GET", "POST", "PUT", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def _resource(route: Route) -> str:

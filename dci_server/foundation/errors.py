@@ -13,7 +13,7 @@ _PROPERTY = re.compile(r"\w+: ")
 class ApiError(Exception):
     """Bad input, and the ancestor of every refusal; `message` tells the caller what to do."""
 
-    status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
+    status: ClassVar[int] = HTTPStatus.BAD_REQUEST
 
     def __init__(self, message: str, payload: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
@@ -107,6 +107,18 @@ class UnsatisfiableRange(ApiError):
     @property
     def headers(self) -> Sequence[tuple[bytes, bytes]]:
         return ((b"content-range", f"bytes */{self._size}".encode()),)
+
+
+class UnsupportedMediaType(ApiError):
+    """The body is said to be of a kind that is not taken here."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class Locked(ApiError):
+    """Somebody else is at work on it; trying again in a while helps."""
+
+    status = HTTPStatus.LOCKED
 
 
 class TooManyAttempts(ApiError):

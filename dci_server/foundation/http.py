@@ -43,6 +43,7 @@ from dci_server.foundation.storage.store import MIB
 from dci_server.foundation.validation import read_body
 
 T = TypeVar("T", bound=msgspec.Struct)
+Headers = Sequence[tuple[bytes, bytes]]
 
 MAX_JSON_BYTES = 2 * 1024 * 1024
 """A JSON body is read whole, so it is small: with its parsed form it stays below what one request may cost."""
@@ -171,6 +172,10 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     produces: LiteralString = "application/octet-stream"
     """The media type of an answer that is not JSON."""
+    refusals: Sequence[int] = ()
+    """Statuses that calls of other kinds are not refused with."""
+    tells: "Callable[[Services, str], Headers] | None" = None
+    """Headers of every answer at this address to that method, refusals included; one route of an address says them."""
     changes_identities: bool = False
     """Whether somebody may do more, or less, after this call."""
 
@@ -334,12 +339,13 @@ class _Endpoint:
         if "GET" in methods:
             self.methods.setdefault("HEAD", methods["GET"])
         self.allow = ", ".join(sorted({*self.methods, "OPTIONS"})).encode()
+        self.tells = next((route.tells for route in methods.values() if route.tells is not None), None)
 
     async def serve(self, parameters: Mapping[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
         services = self.application.services
         assert services is not None
         started = time.perf_counter()
-        sender = _Sender(send, scope)
+        sender = _Sender(send, scope, self.tells(services, scope["method"]) if self.tells is not None else ())
         try:
             response = await self._respond(services, parameters, scope, receive)
             await sender.send(response)
@@ -501,9 +507,10 @@ def _translate(error: Exception, request_id: str) -> ApiError:
 class _Sender:
     """Sends one answer, and never a second one over a first that has begun."""
 
-    def __init__(self, send: Send, scope: Scope) -> None:
+    def __init__(self, send: Send, scope: Scope, headers: Headers) -> None:
         self._send = send
         self._scope = scope
+        self._headers = headers
         self.status = 0
 
     async def send(self, response: Response) -> None:
@@ -511,6 +518,8 @@ class _Sender:
             # The head is gone: cutting the connection is the only way left to say that the rest is missing.
             raise RuntimeError("an answer broke off")
         self.status = int(response.status)
+        if self._headers:
+            response = replace(response, headers=(*response.headers, *self._headers))
         await _send(self._send, self._scope, response)
 
 

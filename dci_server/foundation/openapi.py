@@ -3,7 +3,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,7 +20,10 @@ _REFUSALS = {
     412: "`If-match` is missing, or something is not in the state it must be in.",
     413: "Larger than what is accepted.",
     416: "The range lies outside of the file; `Content-Range` tells its size.",
+    415: "The body is not said to be of the kind that is taken here.",
+    423: "Somebody else is at work on it; try again in a while.",
     429: "Too many attempts to log in at once; `Retry-After` says when to try again.",
+    460: "The checksum is not that of the bytes that arrived: send them again.",
     502: "Another service that was asked for it gave no usable answer; try again later.",
     503: "A part the server depends on does not answer; try again.",
 }
@@ -32,7 +35,10 @@ _REFUSAL_MESSAGES = {
     412: "'If-match' header must be provided",
     413: "the body is larger than 2097152 bytes; send big content as a file (POST /files)",
     416: "the range lies outside of the file, which has 512 bytes",
+    415: "the body's Content-Type must be application/offset+octet-stream",
+    423: "the file is being made of its pieces; ask again in a while",
     429: "too many attempts to log in at once; try again later",
+    460: "Upload-Checksum is not that of the bytes that arrived; send them again",
     502: "the RHDL service, which has the files of this component, does not work now; try again later",
     503: "the database does not answer; try again in a moment",
 }
@@ -103,6 +109,7 @@ class RouteDescription:
     who: str
     hides: bool
     produces: str
+    refusals: Sequence[int] = ()
 
 
 class Refusal(msgspec.Struct):
@@ -230,7 +237,7 @@ def _refusal(status: int) -> dict[str, object]:
 def _possible_refusals(route: RouteDescription) -> list[int]:
     if route.public:
         return []
-    writes = route.method != "GET"
+    writes = route.method not in ("GET", "HEAD")
     names_others = "{" in route.path or route.body is not None
     # 412 and 413 everywhere: a client's team may be inactive, and any body may be too long.
     possible = {
@@ -245,4 +252,5 @@ def _possible_refusals(route: RouteDescription) -> list[int]:
         502: 302 in route.answers,
         503: True,
     }
-    return [status for status, can_happen in possible.items() if can_happen and status not in route.answers]
+    statuses = {status for status, can_happen in possible.items() if can_happen} | set(route.refusals)
+    return sorted(statuses - route.answers.keys())

@@ -91,6 +91,29 @@ def _uploads() -> list[Target]:
     ]
 
 
+_TUS = {"Tus-Resumable": "'1.0.0'"}
+_UPLOADS = [
+    replace(target, headers=_TUS) for target in targets_of_teams("upload_id", "upload") if target.name != "archived"
+]
+
+
+def _openings() -> list[Target]:
+    return [
+        Target(
+            target.name,
+            own=target.own,
+            headers={**_TUS, "Upload-Length": "'10'", "Upload-Metadata": f"metadata for {target.path['job_id']}"},
+            told=target.told,
+        )
+        for target in _JOBS
+    ]
+
+
+def _pieces() -> list[Target]:
+    piece = {"Upload-Offset": "'0'", "Content-Type": "'application/offset+octet-stream'"}
+    return [replace(target, body=constant(b"12345"), headers={**_TUS, **piece}) for target in _UPLOADS]
+
+
 _JOBSTATES = [
     *targets_of_teams("jobstate_id", "jobstate of job")[:3],
     absent("jobstate_id"),
@@ -189,6 +212,10 @@ RUNS = [
     row("GET /files/{file_id}/content", _FILES),
     row("GET /api/v2/files/{file_id}/content", _FILES),
     row("GET /files/{file_id}/junit", _FILES),
+    row("POST /uploads", _openings()),
+    row("HEAD /uploads/{upload_id}", _UPLOADS),
+    row("PATCH /uploads/{upload_id}", _pieces()),
+    row("DELETE /uploads/{upload_id}", _UPLOADS),
     row("GET /pipelines"),
     row(
         "POST /pipelines",

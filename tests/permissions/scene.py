@@ -5,8 +5,10 @@ Blue and Red have the product RHEL, of which one topic is exported and one is no
 Only admin has pre-release access. Yellow lets Blue read its components. Green has no product.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -114,6 +116,8 @@ async def build_scene(world: World, store: Store) -> Scene:
         await _add_what_a_team_has(world, owner)
     await _add_what_was_archived(world, store)
     await _add_links(world)
+    for job in (*(f"job of {owner}" for owner in OWNERS), "job archived", "absent"):
+        world.ids[f"metadata for {job}"] = f"name eA==,job_id {b64encode(world.ids[job].encode()).decode()}"
     return scene
 
 
@@ -247,6 +251,10 @@ async def _add_what_a_team_has(world: World, owner: str) -> None:
     world.ids[f"pipeline of {owner}"] = await world.add("pipelines", name="nightly", team_id=world.ids[owner])
     await _add_job(world, f"job of {owner}", owner)
     await _add_file(world, f"file of {owner}", f"job of {owner}", owner)
+    world.ids[f"upload of {owner}"] = await world.add(
+        "uploads", name="x", metadata="", length=10, expires_at=datetime(2200, 1, 1), job_id=world.ids[f"job of {owner}"],
+        team_id=world.ids[owner],
+    )  # fmt: skip
 
 
 async def _add_job(world: World, name: str, owner: str, **values: object) -> None:
