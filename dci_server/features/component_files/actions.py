@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens when a component gets a file or loses one."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from dci_server.features.component_files import queries
 from dci_server.features.component_files.model import media_type, uploaded_key
@@ -11,6 +11,7 @@ from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.connection import Connection, Json, Record
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
 from dci_server.foundation.http import Call
+from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.receiving import Received, receive
 from dci_server.foundation.storage import Upload
 from dci_server.foundation.storage.removal import announce_object, give_up_object
@@ -46,7 +47,7 @@ async def _keep(
     call: Call, component_id: UUID, topic_id: UUID, received: Received, upload: Upload
 ) -> Json[ComponentFile]:
     """Makes the file visible: its bytes are durable before its row is."""
-    file_id = uuid4()
+    file_id = new_id()
     key = uploaded_key(topic_id, component_id, file_id)
     await announce_object(call.db, key)
     try:

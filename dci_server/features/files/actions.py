@@ -4,7 +4,7 @@
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from dci_server.features.files import queries
 from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, packed, store_key
@@ -14,6 +14,7 @@ from dci_server.foundation.database.connection import Connection, Json, Record, 
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
 from dci_server.foundation.http import Call, Services
+from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.receiving import Received, receive
 from dci_server.foundation.storage.removal import give_up_object
 
@@ -56,7 +57,7 @@ async def keep_file(
     keeping = _Keeping(services, changeable, announced, received, claim)
     reader = services.readers.get(announced.mime or "")
     if reader is None:
-        return await _keep(keeping, uuid4())
+        return await _keep(keeping, new_id())
     return await _keep_read(keeping, reader)
 
 
@@ -76,7 +77,7 @@ async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
     except Unreadable as error:
         file_id = await queries.find_same_file(db, keeping.announced, received.sha256, keeping.changeable)
         if file_id is None:
-            file_id = uuid4()
+            file_id = new_id()
             await _keep(keeping, file_id)
         elif keeping.claim is not None:
             await keeping.claim(db, file_id)
@@ -85,7 +86,7 @@ async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
     async def store(connection: Connection, file_id: UUID) -> None:
         await reader.store(connection, file_id, findings)
 
-    return await _keep(keeping, uuid4(), store)
+    return await _keep(keeping, new_id(), store)
 
 
 def _require_md5(announced: Announcement, computed: str | None) -> None:

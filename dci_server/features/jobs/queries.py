@@ -24,6 +24,7 @@ from dci_server.foundation.database.connection import (
     fetch_value,
 )
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
+from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 
@@ -233,9 +234,9 @@ with topic as (
           and type_listed_twice is null and component_not_of_topic is null and type_given_twice is null
           and not number_differs
 ), created as (
-    insert into jobs (topic_id, product_id, remoteci_id, team_id, name, comment, configuration, status_reason, url, state,
+    insert into jobs (id, topic_id, product_id, remoteci_id, team_id, name, comment, configuration, status_reason, url, state,
                       tags, data, previous_job_id, update_previous_job_id, pipeline_id, user_agent, client_version)
-    select topic.id, topic.product_id, remoteci.id, remoteci.team_id, %(name)s::text, %(comment)s::text,
+    select %(job_id)s::uuid, topic.id, topic.product_id, remoteci.id, remoteci.team_id, %(name)s::text, %(comment)s::text,
            %(configuration)s::text, %(status_reason)s::text, %(url)s::text, %(state)s::text, %(tags)s::text[],
            %(data)s::json, %(previous_job_id)s::uuid, %(update_previous_job_id)s::uuid, %(pipeline_id)s::uuid,
            %(user_agent)s::text, %(client_version)s::text
@@ -254,7 +255,7 @@ select facts.*, (select row_to_json(created) from created) as job from facts
 
 async def insert_job(db: Connection, **params: object) -> Record:
     """What speaks for and against the job, and the job itself when nothing spoke against it."""
-    row = await fetch_row(db, CREATE_JOB, **params)
+    row = await fetch_row(db, CREATE_JOB, job_id=new_id(), **params)
     assert row is not None
     return row
 

@@ -8,6 +8,7 @@ from dci_server.features.jobs.queries import FILE_COLUMNS, STATUSES, TOUCHED
 from dci_server.features.jobstates.model import JobstateWithFiles, NewJobstate
 from dci_server.foundation.database.connection import Connection, Json, Record, execute, fetch_page, fetch_row
 from dci_server.foundation.database.sql import Condition
+from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
 
@@ -46,8 +47,8 @@ with target as (
 _ADD_DONE: LiteralString = """
     returning jobs.id, target.status as status_before
 ), added as (
-    insert into jobstates (job_id, status, comment)
-    select changed.id,
+    insert into jobstates (id, job_id, status, comment)
+    select %(jobstate_id)s::uuid, changed.id,
            case when %(status)s::text in ('failure', 'error') and changed.status_before in ('new', 'pre-run')
                 then 'error' else %(status)s::text end,
            %(comment)s::text
@@ -64,6 +65,7 @@ async def insert_jobstate(db: Connection, new: NewJobstate, changeable: Conditio
         db,
         _ADD + changeable.sql + _ADD_DONE,
         **changeable.params,
+        jobstate_id=new_id(),
         job_id=UUID(new.job_id),
         status=new.status,
         comment=new.comment,
