@@ -38,6 +38,8 @@ bench: $(READY) ## Load a server of its own over HTTP and print the table (BENCH
 lock: $(READY) ## Resolve the dependencies again into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --all-extras --group dev pyproject.toml --output-file requirements.lock --upgrade
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  tests/s3_server/requirements.in --output-file tests/s3_server/requirements.lock --upgrade
 
 clean: ## Remove .venv and caches (not the data directory)
 	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -336,16 +336,17 @@ def completion(shell: str) -> None:
 
 
 @cli.command()
+@click.option("--all-objects", is_flag=True, help="Compare all stored objects with the rows, however many there are.")
 @with_settings
-def doctor(**options: str | None) -> None:
+def doctor(*, all_objects: bool, **options: str | None) -> None:
     """Look at each part: what is configured, whether it can be reached, what to do if not."""
-    if not asyncio.run(_print_findings(_settings(options))):
+    if not asyncio.run(_print_findings(_settings(options), sys.maxsize if all_objects else examination.MOST_OBJECTS)):
         sys.exit(1)
 
 
-async def _print_findings(settings: Settings) -> bool:
+async def _print_findings(settings: Settings, most_objects: int) -> bool:
     well = True
-    async for finding in examination.examine(settings):
+    async for finding in examination.examine(settings, most_objects):
         click.echo(f"{'ok' if finding.is_well else 'PROBLEM':<9}{finding.part:<16}{finding.detail}")
         well = well and finding.is_well
     return well

@@ -19,8 +19,11 @@ from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_o
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.storage import StoreUrlError, open_store
-from dci_server.foundation.storage.removal import count_waiting
+from dci_server.foundation.storage.removal import Unreferenced, count_unreferenced, count_waiting
 from dci_server.settings import Settings
+
+MOST_OBJECTS = 100_000
+"""Enough to look at when nobody asked for more: a bucket of millions takes minutes."""
 
 _LEAST_FREE_BYTES = 1024**3
 _OLDEST_POSTGRESQL = 150000
@@ -39,14 +42,19 @@ class Finding:
     is_well: bool = True
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
+async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> AsyncIterator[Finding]:
     """Changes nothing, and makes nothing but a probe in the file store."""
+
+    async def look_at_objects(settings: Settings) -> str:
+        return await _look_at_objects(settings, most_objects)
+
     looks = (
         ("data directory", _look_at_directory),
         ("disk space", _look_at_space),
         ("secrets key", _look_at_key),
         ("file store", _look_at_store),
         ("database", _look_at_database),
+        ("stored objects", look_at_objects),
         ("single sign-on", _look_at_single_sign_on),
         ("address", _look_at_address),
     )
@@ -119,6 +127,29 @@ async def _look_at_database(settings: Settings) -> str:
             await pool.close()
     place = "DATABASE_URL" if settings.database_url else "embedded"
     return f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open, {waiting} objects wait to be removed"
+
+
+async def _look_at_objects(settings: Settings, most: int) -> str:
+    """What no row refers to costs space and nothing else: it is no problem."""
+    url = settings.database_url or url_of_running(settings.database_directory)
+    if url is None:
+        return "not looked at: the database does not run"
+    try:
+        with running.explaining_database_errors():
+            found = await _count_unreferenced(settings, url, most)
+    except (Problem, ApiError, StoreUrlError):
+        return "not looked at: the database or the store does not work"
+    of_how_many = f"{found.looked_at}" if found.is_all else f"the first {found.looked_at} (--all-objects looks at all)"
+    return f"{found.objects} that no row refers to ({found.size} bytes), of {of_how_many}"
+
+
+async def _count_unreferenced(settings: Settings, url: str, most: int) -> Unreferenced:
+    pool = await open_pool(url, size=1)
+    try:
+        await _require_known_schema(pool)
+        return await count_unreferenced(pool, open_store(settings.store_url), most)
+    finally:
+        await pool.close()
 
 
 async def _look_at_single_sign_on(settings: Settings) -> str:

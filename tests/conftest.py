@@ -22,6 +22,7 @@ from dci_server.foundation.auth.secret_box import SecretBox, new_key, new_secret
 from dci_server.foundation.database.embedded import EmbeddedPostgres
 from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.http import Application
+from tests.s3 import S3, running_s3
 from tests.signing import SignedBy
 
 ClientOf = Callable[[str], httpx.AsyncClient]
@@ -181,12 +182,20 @@ async def world(database_url: str, template: World) -> AsyncIterator[World]:
     await connection.close()
 
 
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
 @asynccontextmanager
-async def started(database_url: str, key: str, directory: Path) -> AsyncGenerator[Application]:
+async def started(
+    database_url: str, key: str, directory: Path, store_url: str | None = None
+) -> AsyncGenerator[Application]:
     """The application as a worker process runs it."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", database_url)
-        environment.setenv("DCI_STORE_URL", str(directory / "files"))
+        environment.setenv("DCI_STORE_URL", store_url or str(directory / "files"))
         environment.setenv("DCI_DATA_DIR", str(directory))
         environment.setenv("DCI_SECRETS_KEY", key)
         application = server.create_app()

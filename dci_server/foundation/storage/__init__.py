@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the bytes of files live: a directory or a bucket, chosen by URL, behind one protocol (files §8)."""
 
+import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dci_server.foundation.storage.filesystem import FilesystemStore
 from dci_server.foundation.storage.store import (
+    Entry,
     InvalidKey,
     ObjectMissing,
     Stat,
@@ -15,10 +17,24 @@ from dci_server.foundation.storage.store import (
     Upload,
 )
 
-__all__ = ["InvalidKey", "ObjectMissing", "Stat", "Store", "StoreUnavailable", "StoreUrlError", "Upload", "open_store"]
+__all__ = [
+    "Entry",
+    "InvalidKey",
+    "ObjectMissing",
+    "Stat",
+    "Store",
+    "StoreUnavailable",
+    "StoreUrlError",
+    "Upload",
+    "open_store",
+]
 
-OPTIONS = {"s3": {"endpoint", "region"}, "gs": set[str](), "az": {"endpoint"}}
-EXAMPLES = "a directory, file:///directory, s3://bucket/prefix?endpoint=…&region=…, gs://bucket or az://container"
+OPTIONS = {"s3": {"endpoint", "region", "style"}, "gs": set[str](), "az": {"endpoint"}}
+STYLES = ("path", "virtual")
+_ENDPOINT = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+EXAMPLES = (
+    "a directory, file:///directory, s3://bucket/prefix?endpoint=…&region=…&style=…, gs://bucket or az://container"
+)
 
 
 def open_store(url: str) -> Store:
@@ -54,4 +70,9 @@ def _open_bucket(parts: SplitResult) -> Store:
     if unknown:
         known = ", ".join(sorted(OPTIONS[parts.scheme])) or "none"
         raise StoreUrlError(f"unknown option {unknown[0]} of a {parts.scheme}:// file store (known: {known})")
+    if options.get("style", "path") not in STYLES:
+        raise StoreUrlError("the style of a s3:// file store is path (endpoint/bucket) or virtual (bucket.endpoint)")
+    endpoint = options.get("endpoint")
+    if endpoint is not None and not _ENDPOINT.fullmatch(endpoint):
+        raise StoreUrlError("the endpoint of a file store is an address like https://s3.example.org")
     return object_store.open_bucket(parts.scheme, parts.netloc, unquote(parts.path.strip("/")), options)

@@ -5,16 +5,19 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
 from dci_server.foundation.errors import Conflict
 from dci_server.foundation.storage.store import (
+    LISTED_AT_ONCE,
     MIB,
     TEMPORARY,
+    Entry,
     ObjectMissing,
     Stat,
     StoreUnavailable,
@@ -53,6 +56,11 @@ class FilesystemStore:
 
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(_delete, self._root, self._path_of(key))
+
+    async def entries(self, prefix: str) -> AsyncIterator[list[Entry]]:
+        found = _walk(self._root, self._path_of(prefix))
+        while some := await asyncio.to_thread(lambda: list(islice(found, LISTED_AT_ONCE))):
+            yield some
 
     async def check(self) -> None:
         await asyncio.to_thread(_probe, self._root)
@@ -140,6 +148,16 @@ def _stat(path: Path) -> Stat | None:
         return None
     etag = f"{found.st_mtime_ns:x}-{found.st_size:x}"
     return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), etag)
+
+
+def _walk(root: Path, directory: Path) -> Iterator[Entry]:
+    """What goes away meanwhile is not there."""
+    with unavailable_when_it_fails(PLACE):
+        for place, _, names in os.walk(directory):
+            for name in names:
+                path = Path(place, name)
+                with suppress(FileNotFoundError):
+                    yield Entry(str(path.relative_to(root)), path.stat().st_size)
 
 
 def _create(root: Path, path: Path) -> int:

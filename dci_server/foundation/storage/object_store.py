@@ -22,8 +22,10 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from dci_server.foundation.storage.store import (
+    LISTED_AT_ONCE,
     MIB,
     TEMPORARY,
+    Entry,
     ObjectMissing,
     Stat,
     StoreUnavailable,
@@ -57,8 +59,14 @@ def open_bucket(scheme: str, bucket: str, prefix: str, options: Mapping[str, str
 
 def _open_s3(bucket: str, prefix: str | None, options: Mapping[str, str]) -> ObjectStore:
     config: S3Config = {}
+    is_virtual = options.get("style") == "virtual"
     if "endpoint" in options:
         config["endpoint"] = options["endpoint"]
+        if is_virtual:
+            # The library wants the bucket in it; people know the address of the service.
+            config["endpoint"] = options["endpoint"].replace("://", f"://{bucket}.", 1)
+    if is_virtual:
+        config["virtual_hosted_style_request"] = True
     if "region" in options:
         config["region"] = options["region"]
     return S3Store(bucket, prefix=prefix, config=config, client_options=_client(options), retry_config=RETRY)
@@ -141,6 +149,13 @@ class BucketStore:
                 await _probe(self._bucket)
         except TimeoutError as error:
             raise StoreUnavailable(f"{PLACE} does not answer: check its endpoint and the network") from error
+
+    async def entries(self, prefix: str) -> AsyncIterator[list[Entry]]:
+        with unavailable_when_it_fails():
+            # The stub names a type of a package that is not needed at run time.
+            listed = obstore.list(self._bucket, prefix, chunk_size=LISTED_AT_ONCE)  # pyright: ignore[reportUnknownMemberType]
+            async for found in listed:
+                yield [Entry(entry["path"], entry["size"]) for entry in found]
 
     async def sweep(self, older_than: timedelta) -> int:
         """Only probes can be left behind: an upload is in the bucket when it is whole, or not at all."""

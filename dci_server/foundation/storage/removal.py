@@ -7,10 +7,13 @@ Rows that are deleted put their keys there by trigger.
 """
 
 import asyncio
+import re
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import LiteralString
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -22,10 +25,23 @@ from dci_server.foundation.storage.store import Store, StoreUnavailable
 UNCLAIMED_FOR: LiteralString = "interval '6 hours'"
 """From the announcement of an object to the row that refers to it."""
 
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_OF_A_ROW = re.compile(rf"(?:files|components)/{_UUID}/{_UUID}/{_UUID}")
 _LONGEST_UPLOAD = timedelta(hours=6)
 _SECONDS_BETWEEN_PASSES = 60.0
 _SECONDS_BETWEEN_SWEEPS = 6 * 3600.0
 _AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Unreferenced:
+    """What a look at the store found; `is_all` when it looked at everything."""
+
+    looked_at: int
+    objects: int
+    size: int
+    is_all: bool
+
 
 log = structlog.get_logger("dci_server.removal")
 
@@ -52,6 +68,39 @@ async def give_up_all_objects(db: Connection) -> None:
 async def count_waiting(db: Connection) -> int:
     """Those that could have been removed by now."""
     return await fetch_value(db, "select count(*) from objects_to_remove where not_before <= utc_now()")
+
+
+async def count_unreferenced(db: Connection, store: Store, most: int) -> Unreferenced:
+    """Objects that look like files of ours, but that no row refers to and nothing is going to remove.
+
+    Other things below `components/` are the trees of components, which no row refers to.
+    """
+    looked_at = objects = size = 0
+    for prefix in ("files", "components"):
+        async for entries in store.entries(prefix):
+            strays = await _strays(db, [entry.key for entry in entries])
+            objects += len(strays)
+            size += sum(entry.size for entry in entries if entry.key in strays)
+            looked_at += len(entries)
+            if looked_at >= most:
+                return Unreferenced(looked_at, objects, size, is_all=False)
+    return Unreferenced(looked_at, objects, size, is_all=True)
+
+
+async def _strays(db: Connection, keys: list[str]) -> set[str]:
+    suspects = [key for key in keys if _OF_A_ROW.fullmatch(key)]
+    rows = await fetch_rows(
+        db,
+        """select key from unnest(%(keys)s::text[], %(ids)s::uuid[]) as found (key, id)
+           where not exists (select from files where files.id = found.id
+                             and file_key(files.team_id, files.job_id, files.id) = found.key)
+             and not exists (select from component_files where component_files.id = found.id
+                             and component_files.key = found.key)
+             and not exists (select from objects_to_remove where objects_to_remove.key = found.key)""",
+        keys=suspects,
+        ids=[UUID(key.rpartition("/")[2]) for key in suspects],
+    )
+    return {row["key"] for row in rows}
 
 
 async def remove_due(db: Connection, store: Store) -> int:

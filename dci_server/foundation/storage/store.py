@@ -10,6 +10,7 @@ from dci_server.foundation.errors import ApiError, NotFound, Unavailable
 
 MIB = 1024 * 1024
 TEMPORARY = "tmp"
+LISTED_AT_ONCE = 1000
 LONGEST_KEY = 1024
 LONGEST_SEGMENT = 255
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
@@ -44,6 +45,13 @@ class Stat(NamedTuple):
     modified: datetime
     etag: str
     """Changes when the bytes do."""
+
+
+class Entry(NamedTuple):
+    """An object, as a list of the store has it."""
+
+    key: str
+    size: int
 
 
 class Upload(Protocol):
@@ -87,6 +95,10 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> None:
         """A missing object is fine."""
+        ...
+
+    def entries(self, prefix: str) -> AsyncIterator[list[Entry]]:
+        """All objects whose key begins with these segments, some at once, as they are found."""
         ...
 
     async def check(self) -> None:

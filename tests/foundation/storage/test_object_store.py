@@ -5,13 +5,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import obstore
 import pytest
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import MemoryStore
 
 from dci_server.foundation.storage import Store, StoreUnavailable, open_store
 from dci_server.foundation.storage.object_store import BucketStore
+from tests.s3 import S3
 
 MIB = 1024 * 1024
 
@@ -49,17 +51,47 @@ async def test_the_local_file_of_a_big_upload_has_no_name(tmp_path: Path, monkey
     await upload.abort()
 
 
-async def test_the_sweep_takes_abandoned_probes_and_nothing_else(tmp_path: Path) -> None:
-    bucket = LocalStore(tmp_path)
-    await obstore.put_async(bucket, "tmp/probe", b"x")
-    await obstore.put_async(bucket, "files/kept", b"x")
-    store = BucketStore(bucket)
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+async def test_wrong_credentials_are_told_and_nothing_is_kept(
+    s3: S3, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name, value in {**s3.credentials, variable: "wrong"}.items():
+        monkeypatch.setenv(name, value)
+    prefix = uuid4().hex
+    upload = await open_store(s3.url(prefix)).begin()
+    await upload.write(b"x")
+
+    with pytest.raises(StoreUnavailable, match="check its credentials"):
+        await open_store(s3.url(prefix)).check()
+    with pytest.raises(StoreUnavailable, match="check its credentials"):
+        await upload.commit("files/a")
+
+    await upload.abort()
+    assert s3.keys(prefix) == []
+
+
+async def test_a_bucket_that_is_not_there_is_told(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.credentials.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(StoreUnavailable, match="has no such bucket: create it"):
+        await open_store(s3.url("").replace("s3://dci", "s3://other")).check()
+
+
+async def test_the_sweep_of_a_bucket_takes_abandoned_probes_and_nothing_else(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.credentials.items():
+        monkeypatch.setenv(name, value)
+    prefix = uuid4().hex
+    for key in ("tmp/probe", "tmp/other", "files/kept"):
+        await obstore.put_async(s3.bucket(prefix), key, b"x")
+    store = open_store(s3.url(prefix))
 
     assert await store.sweep(timedelta(hours=1)) == 0
-    assert await store.sweep(timedelta(seconds=-5)) == 1
+    assert await store.sweep(timedelta(seconds=-5)) == 2
 
-    assert await store.size("files/kept") == 1
-    assert not (tmp_path / "tmp" / "probe").exists()
+    assert s3.keys(prefix) == ["files/kept"]
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,17 @@ def test_a_relative_path_is_a_directory_too() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["s3://bucket", "s3://bucket/some/prefix?endpoint=https://s3.example.org&region=eu-1", "s3://bucket?region=eu-1"],
+    [
+        "s3://bucket",
+        "s3://bucket/some/prefix?endpoint=https://s3.example.org&region=eu-1",
+        "s3://bucket?region=eu-1&style=virtual",
+        "gs://bucket/prefix",
+        "az://container/prefix",
+    ],
 )
-def test_a_bucket_is_given_as_a_url(url: str) -> None:
+def test_a_bucket_is_given_as_a_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+
     assert isinstance(open_store(url), BucketStore)
 
 
@@ -47,7 +55,10 @@ def test_a_bucket_is_given_as_a_url(url: str) -> None:
         ("s3://", "names no bucket"),
         ("s3://?region=x", "names no bucket"),
         ("s3://key:secret@bucket", "credentials do not belong"),
-        ("s3://bucket?regoin=x", r"unknown option regoin of a s3:// file store \(known: endpoint, region\)"),
+        ("s3://bucket?regoin=x", r"unknown option regoin of a s3:// file store \(known: endpoint, region, style\)"),
+        ("s3://bucket?style=odd", "style .* is path .* or virtual"),
+        ("s3://bucket?endpoint=s3.example.org", "an address like https://"),
+        ("s3://bucket?endpoint=https://key:secret@s3.example.org", "an address like https://"),
         ("gs://bucket?endpoint=x", r"known: none"),
         ("az://container", "cannot be used: .*Account"),
     ],
@@ -59,3 +70,24 @@ def test_an_address_that_cannot_be_used_says_what_can(url: str, reason: str, mon
         open_store(url)
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ("", "https://s3.eu-1.amazonaws.com/bucket/pre/a/b"),
+        ("&style=virtual", "https://bucket.s3.eu-1.amazonaws.com/pre/a/b"),
+        ("&endpoint=http://s3.example.org:9000", "http://s3.example.org:9000/bucket/pre/a/b"),
+        ("&endpoint=http://s3.example.org:9000&style=virtual", "http://bucket.s3.example.org:9000/pre/a/b"),
+    ],
+)
+async def test_a_bucket_is_in_the_path_or_in_the_name_of_the_host(
+    options: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+
+    location = await open_store(f"s3://bucket/pre?region=eu-1{options}").presign("GET", "a/b", 60)
+
+    assert location is not None
+    assert location.partition("?")[0] == place

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files whose bytes are in a bucket: the same to whoever sends and reads them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import obstore
+import pytest
+
+from dci_server.foundation.http import Application
+from dci_server.foundation.storage import open_store
+from dci_server.foundation.storage.removal import count_unreferenced, remove_due
+from tests.conftest import ClientOf, World, started
+from tests.s3 import S3
+from tests.signing import SignedBy
+
+BIG = bytes(n * 7 % 251 for n in range(300_000))
+
+
+@pytest.fixture
+def prefix() -> str:
+    return uuid4().hex
+
+
+@pytest.fixture
+async def app(
+    database_url: str, key: str, tmp_path: Path, s3: S3, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Application]:
+    for name, value in s3.credentials.items():
+        monkeypatch.setenv(name, value)
+    async with started(database_url, key, tmp_path, s3.url(prefix)) as application:
+        yield application
+
+
+async def upload(client: httpx.AsyncClient, job: str, content: bytes, **headers: str) -> httpx.Response:
+    named = {"DCI-NAME": "x", "DCI-JOB-ID": job, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return await client.post("/files", content=content, headers=named)
+
+
+async def test_a_big_file_goes_to_the_bucket_and_comes_back(
+    client_of: ClientOf, world: World, s3: S3, prefix: str
+) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+
+    file = (await upload(lab, job, BIG)).json()["file"]
+
+    path = f"/files/{file['id']}/content"
+    part = await lab.get(path, headers={"Range": "bytes=299990-"})
+    head = await lab.head(path)
+    assert s3.keys(prefix) == [f"files/{file['team_id']}/{job}/{file['id']}"]
+    assert (await lab.get(path)).content == BIG
+    assert (part.status_code, part.content) == (206, BIG[-10:])
+    assert (head.status_code, head.headers["content-length"]) == (200, "300000")
+    assert (await lab.get(path, headers={"If-None-Match": head.headers["etag"]})).status_code == 304
+
+
+async def test_v2_leads_to_the_bytes_without_a_login(client_of: ClientOf, world: World) -> None:
+    lab = client_of("blue_lab")
+    file = (await upload(lab, await world.job(), BIG)).json()["file"]
+    path = f"http://dci.test/api/v2/files/{file['id']}/content"
+
+    led = {method: await lab.request(method, path) for method in ("GET", "HEAD")}
+
+    assert {method: response.status_code for method, response in led.items()} == {"GET": 302, "HEAD": 302}
+    async with httpx.AsyncClient() as anybody:
+        found = await anybody.get(led["GET"].headers["location"], headers={"Range": "bytes=0-9"})
+        described = await anybody.head(led["HEAD"].headers["location"])
+        forged = await anybody.get(led["GET"].headers["location"].replace(file["id"], str(uuid4())))
+    assert (found.status_code, found.content) == (206, BIG[:10])
+    assert (described.status_code, described.headers["content-length"]) == (200, "300000")
+    assert forged.status_code == 403
+
+
+async def test_what_is_refused_leaves_nothing_in_the_bucket(
+    client_of: ClientOf, world: World, s3: S3, prefix: str
+) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+    forged = SignedBy(f"remoteci/{world.ids['blue_lab']}", world.keys["blue_lab"], signed_body=b"something else")
+    headers = {"DCI-NAME": "x", "DCI-JOB-ID": job}
+
+    refused = [
+        await lab.post("/files", content=BIG, headers=headers, auth=forged),
+        await upload(lab, job, BIG, DCI_MD5="0" * 32),
+        await upload(client_of("bob"), job, BIG),
+    ]
+
+    assert [response.status_code for response in refused] == [401, 400, 401]
+    assert s3.keys(prefix) == []
+
+
+async def test_a_component_has_its_files_and_its_tree_in_the_bucket(
+    client_of: ClientOf, world: World, s3: S3, prefix: str
+) -> None:
+    feeder, component = client_of("blue_feeder"), world.ids["compose"]
+    await obstore.put_async(s3.bucket(prefix), f"components/{component}/a/é b.rpm", b"leaf")
+
+    file = (await feeder.post(f"/components/{component}/files", content=BIG)).json()["component_file"]
+
+    path = f"/components/{component}/files/{file['id']}"
+    assert (await feeder.get(f"{path}/content")).content == BIG
+    led = await feeder.get(f"/components/{component}/files/a/é b.rpm")
+    assert led.status_code == 302
+    async with httpx.AsyncClient() as anybody:
+        assert (await anybody.get(led.headers["location"])).content == b"leaf"
+
+
+async def test_a_purge_empties_the_bucket(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str
+) -> None:
+    admin, lab, job = client_of("admin"), client_of("blue_lab"), await world.job()
+    ids = [(await upload(lab, job, BIG)).json()["file"]["id"] for _ in range(3)]
+    for file_id in ids[:2]:
+        await lab.delete(f"/files/{file_id}")
+
+    purged = await admin.post("/files/purge")
+    await world.db.execute("delete from jobs")
+    kept = s3.keys(prefix)
+    assert app.services is not None
+    await remove_due(app.services.db, app.services.store)
+
+    assert purged.status_code == 204
+    assert [key.rpartition("/")[2] for key in kept] == ids[2:]
+    assert s3.keys(prefix) == []
+
+
+async def test_an_object_that_the_bucket_lost_is_not_found(
+    client_of: ClientOf, world: World, s3: S3, prefix: str
+) -> None:
+    lab = client_of("blue_lab")
+    file = (await upload(lab, await world.job(), BIG)).json()["file"]
+    await obstore.delete_async(s3.bucket(prefix), s3.keys(prefix))
+
+    assert (await lab.get(f"/files/{file['id']}/content")).status_code == 404
+
+
+async def test_a_bucket_that_refuses_is_no_fault_of_the_client(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert app.services is not None
+    app.services.store = open_store(s3.url(prefix))
+
+    response = await upload(client_of("blue_lab"), await world.job(), BIG)
+
+    assert response.status_code == 503
+    assert "check its credentials" in response.json()["message"]
+    assert "wrong" not in response.text
+    assert await world.count("files") == 0
+
+
+async def test_objects_that_no_row_refers_to_are_counted(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str
+) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+    file = (await upload(lab, job, BIG)).json()["file"]
+    component = world.ids["compose"]
+    await lab.post(f"/components/{component}/files", content=BIG)
+    waiting, stray = (f"files/{file['team_id']}/{job}/{uuid4()}" for _ in range(2))
+    for key in (waiting, stray, f"components/{component}/tree/leaf", "else/where"):
+        await obstore.put_async(s3.bucket(prefix), key, b"12345")
+    await world.db.execute("insert into objects_to_remove values ($1, utc_now())", waiting)
+    assert app.services is not None
+
+    found = await count_unreferenced(app.services.db, app.services.store, 1000)
+
+    assert (found.objects, found.size, found.is_all) == (1, 5, True)
