@@ -55,6 +55,7 @@ def describe(route: Route) -> RouteDescription:
         summary=(route.handler.__doc__ or "").strip(),
         tags=nouns[0] or "server",
         body=route.body,
+        closed=route.closed,
         raw_body=route.streams,
         answers=route.answers,
         list_parameters=route.listing or (),

@@ -16,6 +16,7 @@ _REFUSALS = {
     400: "The request is malformed; the message says how.",
     401: "Nobody we know, or not allowed.",
     404: "Absent, archived, or not visible to the caller.",
+    405: "What is no identifier is taken for a path, which can only be read.",
     409: "Another resource is in the way.",
     412: "`If-match` is missing, or something is not in the state it must be in.",
     413: "Larger than what is accepted.",
@@ -31,6 +32,7 @@ _REFUSAL_MESSAGES = {
     400: "Request malformed",
     401: "Operation not authorized.",
     404: "topic not found",
+    405: "DELETE is not possible here; possible are GET, HEAD, OPTIONS",
     409: "We are unable to create this resource. A similar resource already exists.",
     412: "'If-match' header must be provided",
     413: "the body is larger than 2097152 bytes; send big content as a file (POST /files)",
@@ -72,6 +74,7 @@ _INTRODUCTION = (
     "use `dcictl` or `dciclient` with their credentials. Lists take `limit`, `offset`, `sort`, `where` and `query`; "
     "changes of what exists take its `etag` in the header `If-match`. Every refusal is JSON: `message` says what to do."
 )
+_NEEDS_COLUMN = {"created_after": "created_at", "updated_after": "updated_at"}
 _SECURITY = {
     "basic": {"type": "http", "scheme": "basic", "description": "Name and password of a user."},
     "bearer": {
@@ -99,6 +102,7 @@ class RouteDescription:
     summary: str
     tags: str
     body: type | None
+    closed: bool
     raw_body: bool
     answers: Mapping[int, Any]
     list_parameters: Iterable[str]
@@ -130,6 +134,10 @@ def build_document(routes: Iterable[RouteDescription], *, title: str, version: s
         ref_template="#/components/schemas/{name}",
     )
     schema_of = dict(zip(shapes, schemas, strict=True))
+    for route in described:
+        if route.body is not None and route.closed:
+            # Said here and not in the struct: whether a body is closed is a property of the call (conventions §9).
+            _resolved(schema_of[route.body], components)["additionalProperties"] = False
     examples = Examples(components)
     contents = {
         shape: {"application/json": {"schema": schema, "example": examples.of(schema)}}
@@ -149,6 +157,10 @@ def build_document(routes: Iterable[RouteDescription], *, title: str, version: s
 
 def _shapes_of(route: RouteDescription) -> list[Any]:
     return [shape for shape in (route.body, *route.answers.values()) if shape is not None]
+
+
+def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    return components[schema["$ref"].rpartition("/")[2]]
 
 
 def _schema_of_custom(kind: type) -> dict[str, object]:
@@ -179,7 +191,8 @@ def _operation(route: RouteDescription, identifier: str, contents: Mapping[Any, 
         "security": [] if route.public else [{name: []} for name in _SECURITY],
     }
     if route.raw_body:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": _BYTES}}
+        # Not required: an empty file is a file.
+        operation["requestBody"] = {"content": {"application/octet-stream": _BYTES}}
     elif route.body is not None:
         operation["requestBody"] = {"required": True, "content": contents[route.body]}
     return operation
@@ -193,7 +206,8 @@ def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
     )
     columns = sorted(route.list_parameters)
     if columns:
-        found += [_list_parameter(name, columns) for name in _LIST_PARAMETERS]
+        possible = (name for name in _LIST_PARAMETERS if _NEEDS_COLUMN.get(name, columns[0]) in columns)
+        found += [_list_parameter(name, columns) for name in possible]
     found.extend(
         {"name": each.name, "in": "query", "description": each.text, "schema": each.schema} for each in route.query
     )

@@ -42,6 +42,7 @@ def route(
     path: str = "/api/v1/things",
     *,
     body: type | None = None,
+    closed: bool = True,
     raw_body: bool = False,
     answers: Mapping[int, Any] | None = None,
     list_parameters: Iterable[str] = (),
@@ -56,6 +57,7 @@ def route(
         summary="Does it.",
         tags="things",
         body=body,
+        closed=closed,
         raw_body=raw_body,
         answers=answers or {200: None},
         list_parameters=list_parameters,
@@ -113,23 +115,42 @@ def test_a_body_is_described_by_its_struct() -> None:
     assert set(schema["properties"]["state"]["enum"]) == {"active", "inactive", "archived"}
 
 
+def test_a_closed_body_has_no_other_properties_and_an_open_one_may() -> None:
+    closed = document_of(route("POST", body=NewThing))
+    opened = document_of(route("PUT", body=NewThing, closed=False))
+
+    assert closed["components"]["schemas"]["NewThing"]["additionalProperties"] is False
+    assert "additionalProperties" not in opened["components"]["schemas"]["NewThing"]
+
+
 def test_an_upload_is_described_as_bytes() -> None:
     operation = operation_of(route("POST", raw_body=True, headers={"DCI-NAME": "The name."}))
 
     assert list(operation["requestBody"]["content"]) == ["application/octet-stream"]
+    assert "required" not in operation["requestBody"]
     assert {"name": "DCI-NAME", "in": "header", "description": "The name.", "schema": {"type": "string"}} in operation[
         "parameters"
     ]
 
 
 def test_parameters_are_named_where_they_belong() -> None:
-    operation = operation_of(route("PUT", "/api/v1/things/{thing_id}", list_parameters=["name", "id"], needs_etag=True))
+    operation = operation_of(
+        route("PUT", "/api/v1/things/{thing_id}", list_parameters=["name", "created_at", "updated_at"], needs_etag=True)
+    )
 
     places = [(parameter["in"], parameter["name"]) for parameter in operation["parameters"]]
     listing = ["limit", "offset", "sort", "where", "query", "created_after", "updated_after", "embed"]
     assert places == [("path", "thing_id"), *(("query", name) for name in listing), ("header", "If-match")]
     assert operation["parameters"][0]["schema"] == {"type": "string", "format": "uuid"}
-    assert operation["parameters"][3]["description"].endswith("Columns: id, name.")
+    assert operation["parameters"][3]["description"].endswith("Columns: created_at, name, updated_at.")
+
+
+def test_a_list_without_a_time_of_change_is_not_asked_for_one() -> None:
+    operation = operation_of(route(list_parameters=["created_at", "id"]))
+
+    names = [parameter["name"] for parameter in operation["parameters"]]
+    assert "created_after" in names
+    assert "updated_after" not in names
 
 
 def test_the_refusals_are_those_that_can_happen() -> None:

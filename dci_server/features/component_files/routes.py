@@ -2,6 +2,7 @@
 """The URLs of a component's files: a segment that is a UUID is an uploaded file, anything else a path in its tree."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from dci_server.features.component_files import access, actions, queries
 from dci_server.features.component_files.model import (
@@ -108,7 +109,8 @@ routes = [
         listing=queries.COLUMNS,
     ),
     get(_FILE, get_file, ComponentFileAnswer, who=access.READ),
-    delete(_FILE, delete_file, who=access.DELETE),
+    # What is no identifier is taken for a path, which can only be read.
+    replace(delete(_FILE, delete_file, who=access.DELETE), refusals=(405,)),
     Route("GET", _FILE + "/content", get_content, access.READ, answers=downloads.ANSWERS, headers=downloads.HEADERS),
     # To OpenAPI this is the path of `get_file`, whose summary speaks of it.
     Route("GET", _TREE, get_path, access.READ, answers=_TREE_ANSWERS, documented=False),
