@@ -188,17 +188,21 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         yield running
 
 
-@asynccontextmanager
-async def started(
-    database_url: str, key: str, directory: Path, store_url: str | None = None
-) -> AsyncGenerator[Application]:
-    """The application as a worker process runs it."""
+def assembled(database_url: str, key: str, directory: Path, store_url: str | None = None) -> Application:
+    """The application as a worker process runs it, before its lifespan has begun."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", database_url)
         environment.setenv("DCI_STORE_URL", store_url or str(directory / "files"))
         environment.setenv("DCI_DATA_DIR", str(directory))
         environment.setenv("DCI_SECRETS_KEY", key)
-        application = server.create_app()
+        return server.create_app()
+
+
+@asynccontextmanager
+async def started(
+    database_url: str, key: str, directory: Path, store_url: str | None = None
+) -> AsyncGenerator[Application]:
+    application = assembled(database_url, key, directory, store_url)
     async with application.lifespan(application):
         yield application
 
@@ -229,8 +233,14 @@ async def client_of(app: Application, world: World) -> AsyncIterator[ClientOf]:
 
 
 def _auth(world: World, who: str) -> httpx.Auth | None:
+    proof = proof_of(world, who)
+    return httpx.BasicAuth(*proof) if isinstance(proof, tuple) else proof
+
+
+def proof_of(world: World, who: str) -> SignedBy | tuple[str, str] | None:
+    """Name and password of a user, a laboratory's signature, a stranger's nothing."""
     if who == "stranger":
         return None
     if who in _USERS:
-        return httpx.BasicAuth(f"{who}_user" if who == "admin" else who, world.passwords[who])
+        return (f"{who}_user" if who == "admin" else who, world.passwords[who])
     return SignedBy(f"{_LABS[who][0]}/{world.ids[who]}", world.keys[who])

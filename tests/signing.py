@@ -36,18 +36,22 @@ class SignedBy(httpx.Auth):
         timestamp = (self.moment or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         body = request.content if self.signed_body is None else self.signed_body
         request.headers[self.date_header] = timestamp
-        request.headers["Authorization"] = self.authorization(request, timestamp, hashlib.sha256(body).hexdigest())
+        target = request.url.raw_path.decode()
+        request.headers["Authorization"] = self.authorization(
+            request.method, target, request.headers["host"], timestamp, hashlib.sha256(body).hexdigest()
+        )
         yield request
 
-    def authorization(self, request: httpx.Request, timestamp: str, payload_sha256: str) -> str:
+    def authorization(self, method: str, target: str, host: str, timestamp: str, payload_sha256: str) -> str:
+        """`target` is the path with the query string, as they are sent."""
         names = f"host;{self.date_header.lower()}"
-        path, _, query = request.url.raw_path.decode().partition("?")
+        path, _, query = target.partition("?")
         canonical = "\n".join(
             [
-                request.method,
+                method,
                 unquote(path),
                 _canonical_query(query),
-                f"host:{request.headers['host']}\n{self.date_header.lower()}:{timestamp}\n",
+                f"host:{host}\n{self.date_header.lower()}:{timestamp}\n",
                 names,
                 payload_sha256,
             ]
