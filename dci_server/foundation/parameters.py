@@ -52,6 +52,28 @@ class WholeNumber(Parameter):
 
 
 @dataclass(frozen=True, slots=True)
+class Words(Parameter):
+    """Some of a set of words, separated by commas."""
+
+    among: Sequence[str]
+
+    @property
+    def schema(self) -> Mapping[str, object]:
+        word = f" *({'|'.join(re.escape(each) for each in self.among)}) *"
+        return {"type": "string", "pattern": f"^{word}(,{word})*$"}
+
+    def read_words(self, given: Given) -> frozenset[str] | None:
+        text = self.read(given)
+        if text is None:
+            return None
+        words = [word.strip(" ") for word in text.split(",")]
+        for word in words:
+            if word not in self.among:
+                raise ApiError(f"{self.name}: {shown(word)} is none; possible are {', '.join(self.among)}")
+        return frozenset(words)
+
+
+@dataclass(frozen=True, slots=True)
 class Identifier(Parameter):
     """A UUID."""
 
@@ -67,3 +89,11 @@ class Identifier(Parameter):
             return UUID(text)
         except ValueError:
             raise ApiError(f"{self.name} is a UUID; {shown(text)} is not") from None
+
+
+def require_known(given: Given, known: Sequence[Parameter]) -> None:
+    """Where a slip in a name must not pass for leaving it out."""
+    names = [each.name for each in known]
+    for name, _ in given:
+        if name not in names:
+            raise ApiError(f"{shown(name)} is no parameter here; possible are {', '.join(names)}")

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which events are asked for: the query parameters, as values and as a condition on rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
 
 from dci_server.features.events.model import TYPES
+from dci_server.foundation import parameters
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
-from dci_server.foundation.errors import ApiError
-from dci_server.foundation.parameters import Given, Identifier, Parameter, WholeNumber
-from dci_server.foundation.validation import shown
+from dci_server.foundation.parameters import Given, Identifier, Parameter, WholeNumber, Words
 
 MOST_EVENTS = 1_000
 _USUAL_EVENTS = 100
 
-TYPE = Parameter("type", "Only events of these types, separated by commas.")
+TYPE = Words("type", "Only events of these types, separated by commas.", TYPES)
 _IDS: Mapping[str, Identifier] = {
     "team_id": Identifier("team_id", "Only events of this team."),
     "topic_id": Identifier("topic_id", "Only events on this topic."),
@@ -54,26 +53,12 @@ class Filters:
 def read_filters(given: Given) -> Filters:
     """Raises ApiError for a filter that nothing can meet."""
     ids = {name: value for name, each in _IDS.items() if (value := each.read_id(given)) is not None}
-    return Filters(_read_types(given), ids)
+    return Filters(TYPE.read_words(given), ids)
 
 
 def read_limit(given: Given) -> int:
     return LIMIT.read_number(given) or _USUAL_EVENTS
 
 
-def require_known(given: Given, known: Sequence[Parameter]) -> None:
-    """A filter with a slip in its name would let everything through."""
-    names = [each.name for each in known]
-    for name, _ in given:
-        if name not in names:
-            raise ApiError(f"{shown(name)} is no parameter here; possible are {', '.join(names)}")
-
-
-def _read_types(given: Given) -> frozenset[str] | None:
-    text = TYPE.read(given)
-    if text is None:
-        return None
-    types = frozenset(word.strip() for word in text.split(","))
-    for unknown in types - set(TYPES):
-        raise ApiError(f"type: {shown(unknown)} is none; the types are {', '.join(TYPES)}")
-    return types
+require_known = parameters.require_known
+"""A filter with a slip in its name would let everything through."""
