@@ -23,7 +23,7 @@ from dci_server.foundation.database.connection import Json
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.errors import NotAuthorized, NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, answer, delete, get, page, put
-from dci_server.foundation.parameters import WholeNumber
+from dci_server.foundation.parameters import WholeNumber, require_known
 from dci_server.foundation.shapes import Count
 
 OVERLAP = WholeNumber(
@@ -35,6 +35,7 @@ OVERLAP = WholeNumber(
 EXPIRES_IN = WholeNumber(
     "expires_in", "After how many seconds the new secret ends; without it, never.", 1, LONGEST_LIFE
 )
+OF_A_ROTATION = (OVERLAP, EXPIRES_IN)
 
 
 class SecretOfClient(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,8 @@ def secret_routes(
     async def replace_secret(call: Call) -> Response:
         """A new secret, shown in this answer and nowhere else; the body is ignored."""
         etag, owner_id = call.etag(), call.id(owners.key)
+        # Elsewhere other names are ignored; here a slip in `overlap` would end the secrets that laboratories use.
+        require_known(call.parameters, OF_A_ROTATION)
         overlap = OVERLAP.read_number(call.parameters) or 0
         expires_in = EXPIRES_IN.read_number(call.parameters)
         secret = NewSecret.for_owner(call.services.secrets, owner_id)
@@ -105,7 +108,7 @@ def secret_routes(
 
     one: LiteralString = "/" + owners.table + "/{" + owners.key + ":uuid}"
     return [
-        put(one + "/api_secret", replace_secret, None, answer_with_secret, who=change, query=(OVERLAP, EXPIRES_IN)),
+        put(one + "/api_secret", replace_secret, None, answer_with_secret, who=change, query=OF_A_ROTATION),
         get(one + "/secrets", get_secrets, SecretsAnswer, who=read),
         delete(one + "/secrets/{secret_id:uuid}", delete_secret, who=change, needs_etag=False),
     ]

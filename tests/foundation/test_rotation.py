@@ -195,6 +195,18 @@ async def test_an_unreadable_number_of_seconds_is_explained(client_of: ClientOf,
     assert (await alice.get(f"/remotecis/{owner}")).headers["etag"] == etag
 
 
+@both_kinds
+async def test_a_slip_in_a_parameter_ends_no_secret(client_of: ClientOf, world: World, kind: str, who: str) -> None:
+    alice, owner = client_of("alice"), world.ids[who]
+    etag = (await alice.get(f"/{kind}s/{owner}")).headers["etag"]
+
+    response = await alice.put(f"/{kind}s/{owner}/api_secret?overlapp=3600", json={}, headers={"If-match": etag})
+
+    assert response.status_code == 400
+    assert response.json()["message"] == "'overlapp' is no parameter here; possible are overlap, expires_in"
+    assert await status_with(client_of, kind, owner, world.keys[who]) == 200
+
+
 async def test_a_remoteci_replaces_its_own_secret_and_signs_the_overlap(client_of: ClientOf, world: World) -> None:
     lab, owner = client_of("blue_lab"), world.ids["blue_lab"]
 
