@@ -109,7 +109,8 @@ async def _look_at_store(settings: Settings) -> str:
     if settings.store is None and not Path(settings.store_url).exists():
         return f"{settings.store_url}: {_COMES_WITH_THE_START}"
     await open_store(settings.store_url).check()
-    return settings.store_url
+    limit = settings.max_upload_bytes
+    return f"{settings.store_url}, for files of {'any size' if limit is None else f'at most {limit} bytes'}"
 
 
 async def _look_at_database(settings: Settings) -> str:

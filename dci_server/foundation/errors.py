@@ -95,6 +95,21 @@ class TooLarge(ApiError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
+class UnknownEncoding(ApiError):
+    """The body is compressed in a way that is not understood; the header tells which ones are."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the Content-Encoding of the body is not understood: send gzip, zstd, or the bytes as they are"
+        )
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return ((b"accept-encoding", b"gzip, zstd"),)
+
+
 class UnsatisfiableRange(ApiError):
     """No byte of what there is lies in the range that was asked for."""
 

@@ -5,9 +5,16 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from dci_server.foundation.encodings import decoded, encoding_of
 from dci_server.foundation.errors import ApiError, TooLarge
 from dci_server.foundation.http import Call
 from dci_server.foundation.storage import Upload
+
+HEADERS = {
+    "Content-Encoding": "`gzip` or `zstd` when the body is compressed: it is signed as it is sent, and kept as it was.",
+}
+"""Of an upload, for the documentation."""
+REFUSALS = (415,)
 
 
 @dataclass(slots=True)
@@ -36,7 +43,11 @@ class Received:
 async def receive(
     call: Call, require_welcome: Callable[[], Awaitable[None]], *, in_memory: int, with_md5: bool = False
 ) -> Received:
-    """At most `in_memory` bytes stay in memory. Before more are kept, `require_welcome` says whether they may be."""
+    """At most `in_memory` bytes stay in memory. Before more are kept, `require_welcome` says whether they may be.
+
+    What is compressed on its way (`Content-Encoding`) is signed as it is sent, and kept, hashed and counted as it was.
+    """
+    encoding = encoding_of(call.headers)
     limit = call.services.max_upload_bytes
     too_large = TooLarge(f"the file is larger than {limit} bytes, the limit that is set here")
     if limit is not None and int(call.headers.get("content-length", "0")) > limit:
@@ -46,8 +57,10 @@ async def receive(
     size = 0
     upload: Upload | None = None
     refusal: ApiError | None = None
+    sha256 = hashlib.sha256()
+    chunks = call.stream() if encoding is None else decoded(call.stream(), encoding, sha256.update)
     try:
-        async for chunk in call.stream():
+        async for chunk in chunks:
             size += len(chunk)
             if limit is not None and size > limit:
                 raise too_large
@@ -69,7 +82,8 @@ async def receive(
         if upload is not None:
             await upload.abort()
         raise
-    return Received(call.sha256, md5.hexdigest() if md5 else None, size, bytes(buffer), upload)
+    digest = call.sha256 if encoding is None else sha256.hexdigest()
+    return Received(digest, md5.hexdigest() if md5 else None, size, bytes(buffer), upload)
 
 
 async def _refusal(call: Call, require_welcome: Callable[[], Awaitable[None]]) -> ApiError | None:

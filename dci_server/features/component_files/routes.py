@@ -12,7 +12,7 @@ from dci_server.features.component_files.model import (
     tree_key,
 )
 from dci_server.features.components.actions import require_readable
-from dci_server.foundation import downloads
+from dci_server.foundation import downloads, receiving
 from dci_server.foundation.database.connection import Json, Record
 from dci_server.foundation.downloads import UNKNOWN_TYPE, Content, download, redirect, serve_object
 from dci_server.foundation.errors import NotFound
@@ -100,6 +100,8 @@ routes = [
         access.UPLOAD,
         answers={201: ComponentFileAnswer},
         streams=True,
+        headers=receiving.HEADERS,
+        refusals=receiving.REFUSALS,
     ),
     get(
         "/components/{component_id:uuid}/files",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dci_server.features.files import access, actions, purge, queries
 from dci_server.features.files.model import FileAnswer, FilesAnswer, content_type, read_announcement, store_key
 from dci_server.features.jobs.access import READ_PARTS, changeable_by, require_can_read
-from dci_server.foundation import downloads
+from dci_server.foundation import downloads, receiving
 from dci_server.foundation.database.connection import Json
 from dci_server.foundation.downloads import SECONDS_OF_A_REDIRECT, Content, download, redirect
 from dci_server.foundation.errors import NotAuthorized, NotFound
@@ -18,6 +18,7 @@ _UPLOAD_HEADERS = {
     "DCI-JOBSTATE-ID": "The jobstate it belongs to.",
     "DCI-MIME": "Its media type; `application/junit` has its tests counted.",
     "DCI-MD5": "The MD5 of the bytes: compared, and 400 when it differs.",
+    **receiving.HEADERS,
 }
 
 
@@ -76,7 +77,14 @@ _CONTENT = "/files/{file_id:uuid}/content"
 
 routes = [
     Route(
-        "POST", "/files", upload_file, access.UPLOAD, answers={201: FileAnswer}, streams=True, headers=_UPLOAD_HEADERS
+        "POST",
+        "/files",
+        upload_file,
+        access.UPLOAD,
+        answers={201: FileAnswer},
+        streams=True,
+        headers=_UPLOAD_HEADERS,
+        refusals=receiving.REFUSALS,
     ),
     get("/files/{file_id:uuid}", get_file, FileAnswer, who=access.READ),
     delete("/files/{file_id:uuid}", delete_file, who=access.DELETE, needs_etag=False),
