@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from dci_server.features.jobs import access, queries
+from dci_server.features.jobs.creation import insert_job
 from dci_server.features.jobs.model import ChangedJob, JobColumns, NewJob, ScheduledJob
 from dci_server.features.topics.access import usable_by
 from dci_server.foundation.auth.identity import Identity
@@ -24,7 +25,7 @@ async def create_job(
     _require_remoteci(caller)
     if new.topic_id is None:
         raise NotFound("topic")
-    facts = await queries.insert_job(
+    facts = await insert_job(
         db,
         **_of_caller(caller, user_agent, client_version),
         topic_id=UUID(new.topic_id),
@@ -53,7 +54,7 @@ async def schedule_job(
     """Creates a job with the newest components of the topic, or with those named (jobs.md §4)."""
     _require_remoteci(caller)
     components = _component_ids(new.components_ids)
-    facts = await queries.insert_job(
+    facts = await insert_job(
         db,
         **_of_caller(caller, user_agent, client_version),
         topic_id=UUID(new.topic_id),
@@ -113,7 +114,7 @@ async def _follow(
     client_version: str,
 ) -> Json[JobColumns]:
     """On the same remoteci. Whoever may change the job may follow it up, whatever became of topic and remoteci."""
-    facts = await queries.insert_job(
+    facts = await insert_job(
         db,
         **{
             **_of_caller(caller, user_agent, client_version),

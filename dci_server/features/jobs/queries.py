@@ -24,7 +24,6 @@ from dci_server.foundation.database.connection import (
     fetch_value,
 )
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
-from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 
@@ -163,101 +162,6 @@ async def list_jobs_of_component(
 
 async def find_job(db: Connection, job_id: UUID, visible: Condition) -> Json[Job] | None:
     return await fetch_one(db, Job, JOB, by_id("jobs", job_id), visible)
-
-
-# One statement decides and writes: the facts come back beside the job, and a fact that refuses leaves no row behind.
-CREATE_JOB: LiteralString = (
-    """
-with topic as (
-    select topics.id, topics.name, topics.state, topics.product_id, topics.component_types,
-           products.state = 'archived' as product_is_archived,
-           (%(any_topic)s::boolean or (
-               exists (select from products_teams where products_teams.product_id = topics.product_id
-                       and products_teams.team_id = any(%(team_ids)s::uuid[]))
-               and (topics.export_control or %(pre_release)s::boolean))) as is_usable
-    from topics join products on products.id = topics.product_id
-    where topics.id = %(topic_id)s::uuid and topics.state <> 'archived'
-), remoteci as (
-    select id, team_id, state from remotecis where id = %(remoteci_id)s::uuid and state <> 'archived'
-), wanted as (
-    select distinct on (given.id) given.id, given.position, components.id as found, components.name, components.type,
-           components.state, components.topic_id,
-           (components.team_id is null or components.team_id = any(%(team_ids)s::uuid[])
-            or exists (select from teams_components_access where access_team_id = components.team_id
-                       and team_id = any(%(team_ids)s::uuid[]))) as is_usable
-    from unnest(%(components)s::uuid[]) with ordinality as given (id, position)
-    left join components on components.id = given.id and components.state <> 'archived'
-    order by given.id, given.position
-), newest as (
-    select kind.name as type, kind.position, found.id
-    from topic cross join unnest(topic.component_types) with ordinality as kind (name, position)
-    left join lateral (
-        select components.id from components
-        where components.topic_id = topic.id and components.type = kind.name and components.state = 'active'
-              and components.team_id is null
-        order by components.created_at desc limit 1
-    ) as found on true
-    where %(newest)s::boolean
-), facts as (
-    select
-        (select state from remoteci) as remoteci_state,
-        (select name from topic) as topic_name,
-        (select state from topic) as topic_state,
-        (select product_is_archived and not %(any_topic)s::boolean from topic) as product_is_archived,
-        (select is_usable from topic) as topic_is_usable,
-        (select component_types from topic) as component_types,
-        %(previous_job_id)s::uuid is null or exists (select from jobs where id = %(previous_job_id)s::uuid
-            and state <> 'archived' and (%(reads_all)s::boolean or team_id = any(%(team_ids)s::uuid[])))
-            as previous_is_visible,
-        %(update_previous_job_id)s::uuid is null or exists (select from jobs
-            where id = %(update_previous_job_id)s::uuid and state <> 'archived'
-            and (%(reads_all)s::boolean or team_id = any(%(team_ids)s::uuid[]))) as update_previous_is_visible,
-        %(pipeline_id)s::uuid is null or exists (select from pipelines where id = %(pipeline_id)s::uuid
-            and state <> 'archived' and (%(reads_all)s::boolean or team_id = any(%(team_ids)s::uuid[])))
-            as pipeline_is_visible,
-        exists (select from wanted where found is null) as component_is_missing,
-        exists (select from wanted where found is not null and not is_usable) as component_is_foreign,
-        (select type from newest where id is null order by position limit 1) as type_without_component,
-        (select type from newest group by type having count(*) > 1 limit 1) as type_listed_twice,
-        (select wanted.id from wanted, topic where %(strict)s::boolean and found is not null
-            and (wanted.state <> 'active' or wanted.topic_id <> topic.id) order by wanted.position limit 1)
-            as component_not_of_topic,
-        (select type from wanted where %(strict)s::boolean and found is not null group by type having count(*) > 1
-            limit 1) as type_given_twice,
-        %(strict)s::boolean and cardinality(%(components)s::uuid[])
-            <> (select cardinality(component_types) from topic) as number_differs
-), accepted as (
-    select from facts
-    where (%(any_state)s::boolean or (remoteci_state = 'active' and topic_state = 'active')) and not product_is_archived and topic_is_usable
-          and previous_is_visible and update_previous_is_visible and pipeline_is_visible
-          and not component_is_missing and not component_is_foreign and type_without_component is null
-          and type_listed_twice is null and component_not_of_topic is null and type_given_twice is null
-          and not number_differs
-), created as (
-    insert into jobs (id, topic_id, product_id, remoteci_id, team_id, name, comment, configuration, status_reason, url, state,
-                      tags, data, previous_job_id, update_previous_job_id, pipeline_id, user_agent, client_version)
-    select %(job_id)s::uuid, topic.id, topic.product_id, remoteci.id, remoteci.team_id, %(name)s::text, %(comment)s::text,
-           %(configuration)s::text, %(status_reason)s::text, %(url)s::text, %(state)s::text, %(tags)s::text[],
-           %(data)s::json, %(previous_job_id)s::uuid, %(update_previous_job_id)s::uuid, %(pipeline_id)s::uuid,
-           %(user_agent)s::text, %(client_version)s::text
-    from topic, remoteci, accepted
-    returning """
-    + JOB_COLUMNS
-    + """, jobs.data
-), attached as (
-    insert into jobs_components (job_id, component_id)
-    select created.id, chosen.id from created, (select found as id from wanted union select id from newest) as chosen
-)
-select facts.*, (select row_to_json(created) from created) as job from facts
-"""
-)
-
-
-async def insert_job(db: Connection, **params: object) -> Record:
-    """What speaks for and against the job, and the job itself when nothing spoke against it."""
-    row = await fetch_row(db, CREATE_JOB, job_id=new_id(), **params)
-    assert row is not None
-    return row
 
 
 class Predecessor(NamedTuple):
