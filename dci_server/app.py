@@ -27,7 +27,8 @@ from dci_server.features.products import routes as products
 from dci_server.features.remotecis import routes as remotecis
 from dci_server.features.teams import routes as teams
 from dci_server.features.test_results import routes as test_results
-from dci_server.features.test_results.actions import JunitReader
+from dci_server.features.test_results.recording import JunitReader
+from dci_server.features.test_results.upkeep import CaseUpkeep
 from dci_server.features.topics import routes as topics
 from dci_server.features.uploads import routes as uploads
 from dci_server.features.uploads.upkeep import UploadKeeper
@@ -119,15 +120,18 @@ def create_app() -> Application:
             rhdl=rhdl,
         )
         remover = ObjectRemover(pool, store)
+        upkeep = CaseUpkeep(pool)
         await authenticator.start()
         keeper = UploadKeeper(app.services)
         await remover.start()
         await keeper.start()
+        await upkeep.start()
         await numbering.start()
         try:
             yield
         finally:
             await numbering.stop()
+            await upkeep.stop()
             await keeper.stop()
             await remover.stop()
             await authenticator.stop()

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from dci_server.features.test_results.queries import give_up_all_cases
 from dci_server.features.uploads.queries import give_up_all_finishing
 from dci_server.foundation.auth import neighbours
 from dci_server.foundation.auth.jwks import GivenKey
@@ -226,6 +227,7 @@ async def _clear_up(settings: Settings) -> None:
     try:
         await give_up_all_objects(pool)
         await give_up_all_finishing(pool)
+        await give_up_all_cases(pool)
     finally:
         await pool.close()
     if settings.store is None:

@@ -164,6 +164,10 @@ BOMBS: dict[str, tuple[list[bytes], int]] = {
     ),
     "a long text": ([b"<testsuite><testcase><failure>", *[b"x" * MIB] * 60, b"</failure></testcase></testsuite>"], 201),
     "many cases": (list(cases(b'<testcase name="a" classname="b" time="1"/>', 20 * MIB)), 201),
+    "many cases with long names": (
+        [b"<testsuite>", *[b'<testcase name="%d%b"/>' % (n, b"x" * MIB) for n in range(30)], b"</testsuite>"],
+        201,
+    ),
     "compressed": ([gzip.compress(b"<testsuite>" + b" " * 50 * MIB + b"</testsuite>")], 400),
 }
 
@@ -199,37 +203,58 @@ def texts(*texts: bytes) -> list[bytes]:
     return [b"<testsuite>", *[b"<testcase><error>%b</error></testcase>" % text for text in texts], b"</testsuite>"]
 
 
-LOOKS: dict[str, tuple[list[bytes], int]] = {
-    "600,000 cases": (tiny(600_000), 413),
-    "as many cases as are answered": (different(50_000), 200),
-    "long names": ([b"<a>", *[b'<testsuite><testcase name="%b&#128512;"/></testsuite>' % (b"x" * MIB)] * 7, b"</a>"], 200),
-    "a huge text": (texts(b"&#128512;" + b"x" * 7 * MIB), 200),
-    "a huge text to escape": (texts(b'"' * 7 * MIB), 200),
-    "few big texts": (texts(*[b"x\n" * (MIB // 2)] * 7), 200),
-    "a text beyond the limit": (texts(b"x" * 9 * MIB), 413),
-    "many suites": ([b"<a>", *[b"<testsuite><testcase/></testsuite>" * 100] * 450, b"</a>"], 200),
+_RECORDED, _READ = "application/junit", "application/xml"
+LOOKS: dict[str, tuple[list[bytes], dict[str, int]]] = {
+    "600,000 cases": (tiny(600_000), {_RECORDED: 413, _READ: 413}),
+    "many cases": (different(200_000), {_RECORDED: 200, _READ: 413}),
+    "as many cases as are read from a file": (different(50_000), {_RECORDED: 200, _READ: 200}),
+    "long names": (
+        [b"<a>", *[b'<testsuite><testcase name="%b&#128512;"/></testsuite>' % (b"x" * MIB)] * 7, b"</a>"],
+        {_RECORDED: 200, _READ: 200},
+    ),
+    "a huge text": (texts(b"&#128512;" + b"x" * 7 * MIB), {_RECORDED: 200, _READ: 200}),
+    "a huge text to escape": (texts(b'"' * 7 * MIB), {_RECORDED: 200, _READ: 200}),
+    "few big texts": (texts(*[b"x\n" * (MIB // 2)] * 7), {_RECORDED: 200, _READ: 200}),
+    "a bigger text": (texts(b"x" * 80 * MIB), {_RECORDED: 200, _READ: 413}),
+    "many suites": (
+        [b"<a>", *[b"<testsuite><testcase/></testsuite>" * 100] * 450, b"</a>"],
+        {_RECORDED: 200, _READ: 200},
+    ),
     "many properties": (
         [b"<testsuite><properties>", *[b'<property name="a" value="b"/>' * 100] * 1000, b"</properties></testsuite>"],
-        200,
+        {_RECORDED: 200, _READ: 200},
     ),
-    "UTF-16": (["<testsuite>".encode("utf-16"), *["<testcase name='a'/>".encode("utf-16-le")] * 50_000,
-                "</testsuite>".encode("utf-16-le")], 200),
-}  # fmt: skip
+    "UTF-16": (
+        [
+            "<testsuite>".encode("utf-16"),
+            *["<testcase name='a'/>".encode("utf-16-le")] * 50_000,
+            "</testsuite>".encode("utf-16-le"),
+        ],
+        {_RECORDED: 200, _READ: 200},
+    ),
+}
 
 
+@pytest.mark.parametrize("mime", [_RECORDED, _READ])
 @pytest.mark.parametrize("name", LOOKS)
-def test_no_look_at_a_report_makes_it_grow(client: httpx.Client, memory: Memory, job: str, name: str) -> None:
-    pieces, status = LOOKS[name]
-    headers = {"DCI-NAME": "report", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+def test_no_look_at_a_report_makes_it_grow(
+    client: httpx.Client, memory: Memory, job: str, name: str, mime: str
+) -> None:
+    """The media type says whether its cases were recorded, or are read from the file at each look."""
+    pieces, statuses = LOOKS[name]
+    headers = {"DCI-NAME": "report", "DCI-JOB-ID": job, "DCI-MIME": mime}
     file_id = client.post("/files", content=iter(pieces), headers=headers).json()["file"]["id"]
     memory.forget_the_highest()
     before = memory.now()
 
     def look(_: int) -> int:
-        return client.get(f"/files/{file_id}/junit").status_code
+        with client.stream("GET", f"/files/{file_id}/junit") as answer:
+            for _piece in answer.iter_raw():
+                pass
+            return answer.status_code
 
     with ThreadPoolExecutor(4) as lookers:
-        statuses = list(lookers.map(look, range(4)))
+        found = list(lookers.map(look, range(4)))
 
-    assert statuses == [status] * 4
+    assert found == [statuses[mime]] * 4
     assert growth(memory, before) == ""

@@ -9,7 +9,7 @@ from uuid import UUID
 from dci_server.features.files import queries
 from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, packed, store_key
 from dci_server.features.jobs.access import changeable_by
-from dci_server.foundation.content import ContentReader, Unreadable
+from dci_server.foundation.content import ContentReader, Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Json, Record, transaction
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
@@ -73,7 +73,7 @@ class _Keeping:
 async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
     received, db = keeping.received, keeping.services.db
     try:
-        findings = await reader.read(received.chunks())
+        findings = await reader.read(db, _destination(keeping), received.chunks())
     except Unreadable as error:
         file_id = await queries.find_same_file(db, keeping.announced, received.sha256, keeping.changeable)
         if file_id is None:
@@ -86,7 +86,16 @@ async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
     async def store(connection: Connection, file_id: UUID) -> None:
         await reader.store(connection, file_id, findings)
 
-    return await _keep(keeping, new_id(), store)
+    try:
+        return await _keep(keeping, new_id(), store)
+    except Exception:
+        await reader.give_up(db, findings)
+        raise
+
+
+def _destination(keeping: _Keeping) -> Destination:
+    announced = keeping.announced
+    return Destination(announced.name, announced.job_id, announced.jobstate_id, keeping.changeable)
 
 
 def _require_md5(announced: Announcement, computed: str | None) -> None:

@@ -1,210 +1,189 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens with a JUnit file: counted when it arrives, read when somebody looks."""
+"""What a report looks like to its readers: cases from rows, and their texts from the file, when they are wanted."""
 
-import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
-from itertools import chain
-from typing import LiteralString, NamedTuple, cast
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 
 from dci_server.features.files.actions import read_content
-from dci_server.features.test_results import queries
-from dci_server.features.test_results.junit import (
-    Action,
-    Case,
-    InvalidXml,
-    JunitParser,
-    Span,
-    Suite,
-    Summary,
-    read_text,
-)
-from dci_server.features.test_results.model import (
-    JobOfReport,
-    Property,
-    ReportHead,
-    TestcaseHead,
-    TestsuiteHead,
-)
-from dci_server.foundation.content import Unreadable
-from dci_server.foundation.database.connection import Connection, Record
+from dci_server.features.files.queries import find_file
+from dci_server.features.test_results import queries, unrecorded
+from dci_server.features.test_results.json_pieces import opened
+from dci_server.features.test_results.junit import TextReader
+from dci_server.features.test_results.model import JobOfReport, ReportHead, State, Status, TestcaseHead
+from dci_server.foundation.database.connection import Record
 from dci_server.foundation.errors import TooLarge
 from dci_server.foundation.http import Call
 
-MAX_REPORT_BYTES = 8 * 1024 * 1024
-MAX_CASES = 50_000
-"""Beyond either, a report is to be downloaded: its cases are sorted, so they are in memory together."""
-_SLICE = 64 * 1024
-
-
-class JunitReader:
-    """Counts the tests of an upload whose mime is `application/junit`."""
-
-    async def read(self, chunks: AsyncIterator[bytes]) -> Summary:
-        parser = JunitParser()
-        try:
-            async for chunk in chunks:
-                for start in range(0, len(chunk), _SLICE):
-                    parser.feed(chunk[start : start + _SLICE])
-                    # The parser is Python that keeps the event loop: whoever waits is answered in between.
-                    await asyncio.sleep(0)
-            _, summary = parser.close()
-        except InvalidXml as error:
-            raise Unreadable(error.message) from error
-        return summary
-
-    async def store(self, db: Connection, file_id: UUID, findings: Summary) -> None:
-        counts = {
-            "total": findings.total,
-            "success": findings.success,
-            "skips": findings.skips,
-            "failures": findings.failures,
-            "errors": findings.errors,
-            "time": findings.time,
-        }
-        await queries.insert_result(db, file_id, counts)
+MAX_CASES = 250_000
+"""Of a report that is answered as one document; in pages there is no limit."""
+_MOST_LOOKED_FOR = 1_000_000
+"""Cases of the previous run, once for each suite of the report that has the name of theirs."""
+_ROWS_AT_ONCE = 500
+_PIECE = 64 * 1024
 
 
 async def read_report(call: Call, file: Record) -> AsyncIterator[bytes]:
     """The suites and cases of a file, with their texts: JSON in pieces."""
-    if file["size"] > MAX_REPORT_BYTES:
-        raise _too_large(f"{MAX_REPORT_BYTES} bytes")
-    # One at a time: what a report costs in memory is then what all of them cost together.
+    result = await queries.find_result(call.db, file["id"])
+    if result is None:
+        return await unrecorded.read_report(call, file)
+    if result["total"] + result["deletions"] > MAX_CASES or result["looked_for"] > _MOST_LOOKED_FOR:
+        raise TooLarge(
+            f"the report has more than {MAX_CASES} cases; read them in pages (GET /jobs/<id>/cases), "
+            "or download it (GET /files/<id>/content)"
+        )
+    # One at a time, and packed: whatever its client does, a report waits in little memory and holds no connection.
     async with call.services.reading_a_report:
-        content = b"".join([chunk async for chunk in await read_content(call, file)])
-        # In a thread, others are answered meanwhile. Packed: a client that takes the answer slowly keeps little of it.
-        packed = await asyncio.to_thread(lambda: [zlib.compress(piece, 1) for piece in _answer(file, content)])
-    return _unpacked(packed)
+        suites = [_pack(batch) async for batch in queries.list_suites(call.db, result["number"], _ROWS_AT_ONCE)]
+        cases = [_pack(batch) async for batch in queries.list_report(call.db, result, _ROWS_AT_ONCE)]
+    previous = await find_file(call.db, result["previous_file_id"]) if result["previous_number"] else None
+    return _gathered(_answer(file, result, suites, cases, _Texts(call, file, result, previous)))
 
 
-def _too_large(limit: str) -> TooLarge:
-    return TooLarge(f"the report has more than {limit}; download it (GET /files/<id>/content)")
+class _SuiteRow(NamedTuple):
+    id: int
+    head: str
+    properties: str
 
 
-async def _unpacked(packed: list[bytes]) -> AsyncIterator[bytes]:
+class _CaseRow(NamedTuple):
+    suite: int
+    name: str
+    classname: str
+    position: int
+    time: float
+    action: Status
+    message: str | None
+    type: str | None
+    state: State
+    value_start: int | None
+    value_end: int | None
+    stdout_start: int | None
+    stdout_end: int | None
+    stderr_start: int | None
+    stderr_end: int | None
+
+
+def _pack(batch: Sequence[Record]) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode([tuple(row.values()) for row in batch]), 1)
+
+
+def _unpack(packed: list[bytes], row: type[NamedTuple]) -> Iterator[NamedTuple]:
     packed.reverse()
     while packed:
-        yield zlib.decompress(packed.pop())
+        yield from msgspec.msgpack.decode(zlib.decompress(packed.pop()), type=list[row])
 
 
-def _answer(file: Record, content: bytes) -> Iterator[bytes]:
+def _last_ones(rows: Iterator[_CaseRow]) -> Iterator[_CaseRow]:
+    """Of cases with one name and class in a suite the last is told (junit.md §4)."""
+    last: _CaseRow | None = None
+    for row in rows:
+        if last is not None and row[:3] != last[:3]:
+            yield last
+        last = row
+    if last is not None:
+        yield last
+
+
+async def _answer(
+    file: Record, result: Record, suites: list[bytes], cases: list[bytes], texts: "_Texts"
+) -> AsyncIterator[bytes]:
     job = JobOfReport(str(file["job_id"]), cast("str", file["job_name"]))
-    head = ReportHead(str(file["id"]), file["name"], job, None)
-    return _gathered(chain(_open(head, "testsuites"), _list(_Reading(content).suites()), (b"}",)))
+    previous_id: UUID | None = result["previous_job_id"]
+    previous_job = None if previous_id is None else JobOfReport(str(previous_id), result["previous_job_name"])
+    yield opened(ReportHead(str(file["id"]), file["name"], job, previous_job), "testsuites")
+    told = _last_ones(cast("Iterator[_CaseRow]", _unpack(cases, _CaseRow)))
+    case = next(told, None)
+    separator = b"["
+    for suite in cast("Iterator[_SuiteRow]", _unpack(suites, _SuiteRow)):
+        head = suite.head.encode()[:-1]
+        yield separator + head + b',"properties":' + suite.properties.encode() + b',"testcases":['
+        is_first = True
+        while case is not None and case.suite == suite.id:
+            if not is_first:
+                yield b","
+            async for piece in _told(case, texts):
+                yield piece
+            is_first, case = False, next(told, None)
+        yield b"]}"
+        separator = b","
+    yield b"[]}" if separator == b"[" else b"]}"
 
 
-class _Reading:
-    """A report on its way to its JSON; cases are kept packed, because as objects they cost ten times as much."""
+async def _told(case: _CaseRow, texts: "_Texts") -> AsyncIterator[bytes]:
+    is_removed = case.state == "REMOVED"
+    head = TestcaseHead(
+        case.name, case.classname, case.time, case.action, case.message, case.type, state=case.state,
+        successfix=case.state == "RECOVERED", regression=case.state == "REGRESSED",
+    )  # fmt: skip
+    yield opened(head, "value")
+    if case.action == "success":
+        yield b'""'
+    else:
+        async for piece in texts.told(case.value_start, case.value_end, is_removed):
+            yield piece
+    for key, start, end in (
+        (b',"stdout":', case.stdout_start, case.stdout_end),
+        (b',"stderr":', case.stderr_start, case.stderr_end),
+    ):
+        yield key
+        async for piece in texts.told(start, end, is_removed):
+            yield piece
+    yield b"}"
 
-    def __init__(self, content: bytes) -> None:
-        self._content = memoryview(content)
-        self._parser = JunitParser()
-        self._count = 0
-        self._suites: dict[int, dict[bytes, bytes]] = {}
-        for start in range(0, len(content), _SLICE):
-            self._keep(self._parser.feed(content[start : start + _SLICE]))
-        last, self._summary = self._parser.close()
-        self._keep(last)
 
-    def suites(self) -> Iterator[Iterator[bytes]]:
-        for suite in self._summary.suites:
-            yield self._suite(suite, self._suites.pop(suite.opened, {}))
+class _Texts:
+    """What cases have written, read from their files; of short ones that lie together many at once."""
 
-    def _keep(self, cases: list[Case]) -> None:
-        """Of cases with one name and class the last is told; the counters count all (junit.md §4)."""
-        self._count += len(cases)
-        if self._count > MAX_CASES:
-            raise _too_large(f"{MAX_CASES} cases")
-        for case in cases:
-            # Sorted as bytes, UTF-8 has the order of its characters, and no name has a NUL.
-            key = f"{case.name}\0{case.classname}".encode()
-            self._suites.setdefault(case.suite, {})[key] = msgspec.msgpack.encode(case[4:])
+    def __init__(self, call: Call, file: Record, result: Record, previous: Record | None) -> None:
+        self._call = call
+        self._files = {False: (file, cast("str", result["encoding"]))}
+        if previous is not None:
+            self._files[True] = (previous, cast("str", result["previous_encoding"]))
+        self._windows: dict[bool, tuple[int, bytes]] = {}
 
-    def _suite(self, suite: Suite, cases: dict[bytes, bytes]) -> Iterator[bytes]:
-        head = TestsuiteHead(
-            id=suite.id,
-            name=suite.name,
-            tests=suite.tests,
-            success=suite.success,
-            failures=suite.failures,
-            errors=suite.errors,
-            skipped=suite.skipped,
-            time=suite.time,
-            additions=len(cases),
-            deletions=0,
-            unchanged=0,
-            regressions=0,
-            successfixes=0,
-        )
-        properties = ((msgspec.json.encode(Property(name, value)),) for name, value in suite.properties)
-        yield from _open(head, "properties")
-        yield from _list(properties)
-        yield b',"testcases":'
-        yield from _list(self._case(key, cases[key]) for key in sorted(cases))
-        yield b"}"
-
-    def _case(self, key: bytes, packed: bytes) -> Iterator[bytes]:
-        name, classname = key.decode().split("\0")
-        case = msgspec.msgpack.decode(packed, type=_Kept)
-        head = TestcaseHead(name, classname, case.time, case.action, case.message, case.type)
-        yield from _open(head, "value")
-        yield from (b'""',) if case.action == "success" else self._text(case.value)
-        yield b',"stdout":'
-        yield from self._text(case.stdout)
-        yield b',"stderr":'
-        yield from self._text(case.stderr)
-        yield b"}"
-
-    def _text(self, span: Span | None) -> Iterator[bytes]:
-        if span is None:
+    async def told(self, start: int | None, end: int | None, is_removed: bool) -> AsyncIterator[bytes]:
+        """As JSON; null when there is none."""
+        if start is None or end is None or is_removed not in self._files:
             yield b"null"
             return
         is_empty = True
-        for text in read_text(self._content[span[0] : span[1]], self._parser.encoding):
-            if is_empty and text:
-                yield b'"'
+        async for text in self._text(start, end, is_removed):
+            if text:
+                if is_empty:
+                    yield b'"'
                 is_empty = False
-            yield msgspec.json.encode(text)[1:-1]
+                yield msgspec.json.encode(text)[1:-1]
         yield b"null" if is_empty else b'"'
 
+    async def _text(self, start: int, end: int, is_removed: bool) -> AsyncIterator[str]:
+        reader = TextReader(self._files[is_removed][1])
+        while start < end:
+            piece = await self._bytes(start, min(end, start + _PIECE), is_removed)
+            yield reader.feed(piece)
+            start += len(piece) or end
+        yield reader.close()
 
-class _Kept(NamedTuple):
-    """What a case is told by, besides its names."""
-
-    time: float
-    action: Action
-    message: str | None
-    type: str | None
-    value: Span | None
-    stdout: Span | None
-    stderr: Span | None
-
-
-def _open(head: Struct, key: LiteralString) -> Iterator[bytes]:
-    """A JSON object up to the value of its last key."""
-    yield msgspec.json.encode(head)[:-1]
-    yield f',"{key}":'.encode()
-
-
-def _list(items: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
-    separator = b"["
-    for item in items:
-        yield separator
-        yield from item
-        separator = b","
-    yield b"[]" if separator == b"[" else b"]"
+    async def _bytes(self, start: int, end: int, is_removed: bool) -> bytes:
+        place, window = self._windows.get(is_removed, (0, b""))
+        if not place <= start < end <= place + len(window):
+            file = self._files[is_removed][0]
+            place = start
+            window = b"".join([piece async for piece in await read_content(self._call, file, start, _PIECE)])
+            self._windows[is_removed] = place, window
+        return window[start - place : end - place]
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A hundred cases or so at once: each piece of an answer costs a round through the server."""
     gathered = bytearray()
-    for piece in pieces:
+    async for piece in pieces:
         gathered += piece
-        if len(gathered) >= _SLICE:
+        if len(gathered) >= _PIECE:
             yield bytes(gathered)
             gathered.clear()
     yield bytes(gathered)

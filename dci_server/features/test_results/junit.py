@@ -147,7 +147,7 @@ class JunitParser:
         self._texts: list[_OpenText] = []
         self._text_without_start: _OpenText | None = None
         self._suites: list[Suite] = []
-        self._opened_suites = 0
+        self._suite_names: list[str] = []
         self._cases: list[Case] = []
         self._waiting = bytearray()
         self._fed = 0
@@ -175,6 +175,10 @@ class JunitParser:
         self._parse(b"", is_final=True)
         self._stop_listening()
         return self._take_cases(), self._summary()
+
+    def suite_name(self, opened: int) -> str:
+        """Of a case's `suite`."""
+        return self._suite_names[opened]
 
     @property
     def encoding(self) -> str:
@@ -327,8 +331,8 @@ class JunitParser:
             self._suites.append(element)
 
     def _open_suite(self, attributes: dict[str, str]) -> Suite:
-        suite = Suite(self._opened_suites, attributes.get("name", ""))
-        self._opened_suites += 1
+        suite = Suite(len(self._suite_names), attributes.get("name", ""))
+        self._suite_names.append(suite.name)
         self._keep(sys.getsizeof(suite) + sys.getsizeof(suite.properties) + sys.getsizeof(suite.name))
         return suite
 
@@ -403,38 +407,54 @@ ACTIONS: dict[str, Action] = {"skipped": "skipped", "error": "error", "failure":
 TEXTS = {*ACTIONS, "system-out", "system-err"}
 
 
-def read_text(fragment: bytes | memoryview, encoding: str) -> Iterator[str]:
+class TextReader:
     """The text in a range of a file that was accepted, nested elements included; of a cut range, what is complete.
 
     It comes in pieces, so that a text of megabytes is never whole in memory.
     """
-    texts: list[str] = []
-    open_sections: list[bool] = []
-    parser = expat.ParserCreate("utf-8")
-    parser.CharacterDataHandler = texts.append
-    parser.StartCdataSectionHandler = lambda: open_sections.append(True)
-    parser.EndCdataSectionHandler = open_sections.clear
-    try:
-        parser.Parse(b"<text>")
-        for piece in _in_utf8(memoryview(fragment), encoding):
-            parser.Parse(piece)
-            yield from texts
-            texts.clear()
-        if not open_sections:
-            # What is held back until it is known not to be part of something longer, like a carriage return.
-            parser.Parse(b"</text>", True)
-    except expat.ExpatError:
-        # The fragment was cut here; all that comes before has been delivered.
-        pass
-    yield from texts
+
+    def __init__(self, encoding: str) -> None:
+        self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("ignore")
+        self._texts: list[str] = []
+        self._open_sections: list[bool] = []
+        self._is_cut = False
+        self._parser = expat.ParserCreate("utf-8")
+        self._parser.CharacterDataHandler = self._texts.append
+        self._parser.StartCdataSectionHandler = lambda: self._open_sections.append(True)
+        self._parser.EndCdataSectionHandler = self._open_sections.clear
+        self._parse(b"<text>")
+
+    def feed(self, piece: bytes | memoryview) -> str:
+        self._parse(piece if self._decoder is None else self._decoder.decode(piece).encode())
+        return self._taken()
+
+    def close(self) -> str:
+        """What is held back until it is known not to be part of something longer, like a carriage return."""
+        if not self._open_sections:
+            self._parse(b"</text>", is_final=True)
+        return self._taken()
+
+    def _parse(self, piece: bytes | memoryview, is_final: bool = False) -> None:
+        if self._is_cut:
+            return
+        try:
+            self._parser.Parse(piece, is_final)
+        except expat.ExpatError:
+            # The fragment was cut here; all that comes before has been delivered.
+            self._is_cut = True
+
+    def _taken(self) -> str:
+        text = "".join(self._texts)
+        self._texts.clear()
+        return text
 
 
-def _in_utf8(fragment: memoryview, encoding: str) -> Iterator[bytes | memoryview]:
-    pieces = (fragment[start : start + TEXT_PIECE] for start in range(0, len(fragment), TEXT_PIECE))
-    if encoding == "utf-8":
-        return pieces
-    decoder = codecs.getincrementaldecoder(encoding)("ignore")
-    return (decoder.decode(piece).encode() for piece in pieces)
+def read_text(fragment: bytes | memoryview, encoding: str) -> Iterator[str]:
+    """A text that is in memory, in pieces."""
+    reader = TextReader(encoding)
+    for start in range(0, len(fragment), TEXT_PIECE):
+        yield reader.feed(fragment[start : start + TEXT_PIECE])
+    yield reader.close()
 
 
 def _microseconds(text: str) -> int:

@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from dci_server.features.jobs.model import Count
 
+Status = Literal["success", "skipped", "error", "failure"]
+State = Literal["ADDED", "REMOVED", "UNCHANGED", "REGRESSED", "RECOVERED", "SKIPPED"]
+
 
 class TestsOfFile(Struct, frozen=True):
     """How the tests of one JUnit file went."""
@@ -46,11 +49,11 @@ class TestcaseHead(Struct, frozen=True):
     name: str
     classname: str
     time: float
-    action: Literal["success", "skipped", "error", "failure"]
+    action: Status
     message: str | None
     type: str | None
     properties: tuple[()] = ()
-    state: Literal["ADDED"] = "ADDED"
+    state: State = "ADDED"
     successfix: bool = False
     regression: bool = False
 
@@ -92,6 +95,6 @@ class ReportHead(Struct, frozen=True):
 
 
 class Report(ReportHead, frozen=True):
-    """A JUnit file, read (junit.md §6). Nothing is compared yet, so every case counts as added."""
+    """A JUnit file, read and compared with the previous run (junit.md §6)."""
 
     testsuites: list[TestsuiteOfReport]

@@ -5,7 +5,7 @@ SQL is `LiteralString`: with the type checker, text built from user input cannot
 PostgreSQL built; its bytes go to the client untouched, typed by the struct that describes them.
 """
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -96,6 +96,26 @@ async def fetch_value(db: Connection, sql: LiteralString, **params: object) -> A
 async def execute(db: Connection, sql: LiteralString, **params: object) -> str:
     text, values = positional(sql, params)
     return await db.execute(text, *values)
+
+
+async def copy_rows(
+    db: Connection, table: LiteralString, columns: Sequence[LiteralString], rows: Iterable[Sequence[object]]
+) -> None:
+    """Many rows at once, the fastest way there is."""
+    if isinstance(db, Pool):
+        async with db.acquire() as connection:
+            await connection.copy_records_to_table(table, records=rows, columns=columns)
+        return
+    await db.copy_records_to_table(table, records=rows, columns=columns)
+
+
+async def fetch_batches(db: Connection, sql: LiteralString, size: int, **params: object) -> AsyncIterator[list[Record]]:
+    """The rows of a long answer, few at a time. A connection is taken until the last of them: do not wait for a client."""
+    text, values = positional(sql, params)
+    async with transaction(db) as connection:
+        cursor = await connection.cursor(text, *values)
+        while batch := await cursor.fetch(size):
+            yield batch
 
 
 async def fetch_json(db: Connection, shape: type[T], sql: LiteralString, **params: object) -> Json[T] | None:  # noqa: ARG001
