@@ -45,6 +45,7 @@ EXPECTED = (
         "POST /api/v1/jobs(/schedule)?", "Only remoteci can create job", "the caller is refused with 400 (jobs §3)"
     ),
     _rejected("POST /api/v1/jobs(/schedule)?", "can't be created archived", "of states, one is not a beginning"),
+    _rejected("(POST|PUT) .*", "Tags are either all texts or all numbers", "a mix is refused (jobs §12)"),
     _rejected("POST /api/v1/files", "HTTP headers? DCI-JOB", "one of two headers is needed, each an id (files §3.1)"),
     _rejected("POST /api/v1/jobstates", "The status is not one of", "any text is read, for the contract's message"),
 )

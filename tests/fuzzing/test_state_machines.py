@@ -14,6 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.conftest import World
 from tests.fuzzing.catalogue import Catalogue
 from tests.fuzzing.hub import Hub, running
+from tests.fuzzing.laboratories import Laboratories
 
 
 @pytest.fixture
@@ -42,3 +43,11 @@ def test_everybody_sees_of_the_catalogue_what_the_contract_says(hub: Hub, pytest
         return Catalogue(hub)
 
     run_state_machine_as_test(machine, settings=_settings(pytestconfig, examples=10))  # pyright: ignore[reportArgumentType] # any callable will do
+
+
+@pytest.mark.timeout(3600)
+def test_of_laboratories_and_jobs_everybody_sees_their_own(hub: Hub, pytestconfig: pytest.Config) -> None:
+    def machine() -> Laboratories:
+        return Laboratories(hub)
+
+    run_state_machine_as_test(machine, settings=_settings(pytestconfig, examples=12))  # pyright: ignore[reportArgumentType] # any callable will do
