@@ -22,6 +22,7 @@ from dci_server.features.job_components import routes as job_components
 from dci_server.features.jobs import routes as jobs
 from dci_server.features.jobstates import routes as jobstates
 from dci_server.features.keys_values import routes as keys_values
+from dci_server.features.notifications.notifier import Notifier
 from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
 from dci_server.features.remotecis import routes as remotecis
@@ -33,6 +34,8 @@ from dci_server.features.topics import routes as topics
 from dci_server.features.uploads import routes as uploads
 from dci_server.features.uploads.upkeep import UploadKeeper
 from dci_server.features.users import routes as users
+from dci_server.features.webhooks import routes as webhooks
+from dci_server.features.webhooks.sending import WebhookSender
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.auth.bearer import SingleSignOn
 from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
@@ -45,12 +48,15 @@ from dci_server.foundation.http import Application, Route, Services
 from dci_server.foundation.logs import configure_logs
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.openapi import build_document
+from dci_server.foundation.outgoing.posting import Poster
+from dci_server.foundation.outgoing.targets import Allowed, Targets
 from dci_server.foundation.rhdl import Rhdl
 from dci_server.foundation.storage import open_store
 from dci_server.foundation.storage.removal import ObjectRemover
 from dci_server.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
+_CONNECTIONS_FOR_NOTIFYING = 2
 _FEATURES = (
     identity,
     jobstates,
@@ -71,6 +77,7 @@ _FEATURES = (
     feeders,
     audits,
     events,
+    webhooks,
 )
 
 
@@ -118,6 +125,7 @@ def create_app() -> Application:
             max_upload_bytes=settings.max_upload_bytes,
             legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
             rhdl=rhdl,
+            targets=Targets(Allowed.of(settings.webhook_allowed_targets)),
         )
         remover = ObjectRemover(pool, store)
         upkeep = CaseUpkeep(pool)
@@ -128,7 +136,8 @@ def create_app() -> Application:
         await upkeep.start()
         await numbering.start()
         try:
-            yield
+            async with _notifying(settings, app.services):
+                yield
         finally:
             await numbering.stop()
             await upkeep.stop()
@@ -137,9 +146,31 @@ def create_app() -> Application:
             await authenticator.stop()
             if rhdl is not None:
                 await rhdl.close()
+            app.services.targets.close()
             await pool.close()
 
     return Application(all_routes(), lifespan)
+
+
+@asynccontextmanager
+async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[None]:
+    """With connections of its own to the database: telling others takes none from those who ask."""
+    if not settings.deliveries:
+        yield
+        return
+    url = settings.database_url or ""
+    pool = await open_pool(url, size=_CONNECTIONS_FOR_NOTIFYING)
+    timeout = float(settings.webhook_timeout)
+    poster = Poster(services.targets, timeout=timeout)
+    sender = WebhookSender(pool, services.secrets, poster, timeout=timeout)
+    notifier = Notifier(pool, url, {"deliveries": [sender]})
+    notifier.start()
+    try:
+        yield
+    finally:
+        await notifier.stop()
+        await poster.close()
+        await pool.close()
 
 
 def _rhdl(settings: Settings) -> Rhdl | None:

@@ -56,6 +56,7 @@ async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> Async
         ("database", _look_at_database),
         ("stored objects", look_at_objects),
         ("single sign-on", _look_at_single_sign_on),
+        ("webhooks", _look_at_webhooks),
         ("address", _look_at_address),
     )
     for part, look in looks:
@@ -168,6 +169,13 @@ async def _look_at_single_sign_on(settings: Settings) -> str:
     return f"tokens of {issuer}, {count} keys published"
 
 
+async def _look_at_webhooks(settings: Settings) -> str:
+    if not settings.deliveries:
+        return "this server sends nothing (DCI_DELIVERIES=off); another one on the same database must"
+    allowed = settings.webhook_allowed_targets
+    return "sent to public addresses" + (f", and to {', '.join(allowed)}" if allowed else " only")
+
+
 async def _require_known_schema(db: Connection) -> str:
     if int(await fetch_value(db, "select current_setting('server_version_num')")) < _OLDEST_POSTGRESQL:
         raise Problem("it is older than PostgreSQL 15; upgrade it")
@@ -179,7 +187,11 @@ async def _require_known_schema(db: Connection) -> str:
 
 
 async def _count_openable_secrets(db: Connection, settings: Settings) -> int:
-    rows = await fetch_rows(db, "select coalesce(remoteci_id, feeder_id) as owner, sealed_secret from client_secrets")
+    rows = await fetch_rows(
+        db,
+        """select coalesce(remoteci_id, feeder_id) as owner, sealed_secret from client_secrets
+           union all select id, sealed_secret from webhooks""",
+    )
     if not rows:
         return 0
     if not settings.secrets_key:
@@ -188,7 +200,7 @@ async def _count_openable_secrets(db: Connection, settings: Settings) -> int:
     shut = sum(not _opens(box, row) for row in rows)
     if shut:
         raise Problem(
-            f"{shut} of {len(rows)} secrets of remotecis and feeders don't open with the key; "
+            f"{shut} of {len(rows)} secrets of remotecis, feeders and webhooks don't open with the key; "
             "add the key they were sealed with to DCI_SECRETS_KEY"
         )
     return len(rows)

@@ -96,20 +96,26 @@ async def rewrap(db: Connection, box: SecretBox) -> int:
     """Seals every secret again with the first key; how many were sealed with another."""
     count = 0
     async with transaction(db) as connection:
-        for row in await fetch_rows(
-            connection,
-            "select id, coalesce(remoteci_id, feeder_id) as owner, sealed_secret from client_secrets for update",
-        ):
-            if box.is_current(row["sealed_secret"]):
-                continue
-            await execute(
-                connection,
-                "update client_secrets set sealed_secret = %(sealed)s::bytea where id = %(id)s::uuid",
-                sealed=box.seal(box.open(row["sealed_secret"], row["owner"]), row["owner"]),
-                id=row["id"],
-            )
-            count += 1
+        for find, seal in _SEALED:
+            for row in await fetch_rows(connection, find):
+                if box.is_current(row["sealed_secret"]):
+                    continue
+                sealed = box.seal(box.open(row["sealed_secret"], row["owner"]), row["owner"])
+                await execute(connection, seal, sealed=sealed, id=row["id"])
+                count += 1
     return count
+
+
+_SEALED: tuple[tuple[LiteralString, LiteralString], ...] = (
+    (
+        "select id, coalesce(remoteci_id, feeder_id) as owner, sealed_secret from client_secrets for update",
+        "update client_secrets set sealed_secret = %(sealed)s::bytea where id = %(id)s::uuid",
+    ),
+    (
+        "select id, id as owner, sealed_secret from webhooks for update",
+        "update webhooks set sealed_secret = %(sealed)s::bytea where id = %(id)s::uuid",
+    ),
+)
 
 
 async def _demo_scene(connection: Connection) -> UUID:

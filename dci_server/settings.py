@@ -64,6 +64,12 @@ class Settings:
     """DCI_TRUSTED_PROXIES: comma-separated addresses and networks of proxies whose X-Forwarded-For is believed."""
     events_kept_days: int = 90
     """DCI_EVENTS_KEPT_DAYS: how long events are kept; they go by whole weeks."""
+    deliveries: bool = True
+    """DCI_DELIVERIES: whether this server sends notifications; of several servers on one database one must."""
+    webhook_timeout: int = 10
+    """DCI_WEBHOOK_TIMEOUT: for how many seconds a webhook may take to answer."""
+    webhook_allowed_targets: tuple[str, ...] = ()
+    """DCI_WEBHOOK_ALLOWED_TARGETS: comma-separated networks and host names that webhooks may use besides public ones."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -121,6 +127,9 @@ class Settings:
             rhdl_access_key=given.get("RHDL_SERVICE_ACCOUNT_ACCESS_KEY"),
             rhdl_secret_key=given.get("RHDL_SERVICE_ACCOUNT_SECRET_KEY"),
             events_kept_days=_number(given, "DCI_EVENTS_KEPT_DAYS", 1, 36_500, default=cls.events_kept_days),
+            deliveries=_switch(given, "DCI_DELIVERIES", default="on"),
+            webhook_timeout=_number(given, "DCI_WEBHOOK_TIMEOUT", 1, 120, default=cls.webhook_timeout),
+            webhook_allowed_targets=_targets(given, "DCI_WEBHOOK_ALLOWED_TARGETS"),
             log_level=level,
         )
 
@@ -154,8 +163,8 @@ def _words(given: Mapping[str, str], name: str, default: tuple[str, ...]) -> tup
     return tuple(word for word in words if word) or default
 
 
-def _switch(given: Mapping[str, str], name: str) -> bool:
-    text = given.get(name, "off")
+def _switch(given: Mapping[str, str], name: str, *, default: str = "off") -> bool:
+    text = given.get(name, default)
     if text.lower() not in _SWITCH:
         raise SettingsError(f"{name} is one of {', '.join(_SWITCH)}; not {text!r}")
     return _SWITCH[text.lower()]
@@ -168,6 +177,19 @@ def _networks(given: Mapping[str, str], name: str) -> tuple[str, ...]:
             ip_network(word)
         except ValueError:
             raise SettingsError(f"{name}: {word!r} is neither an address nor a network like 10.0.0.0/8") from None
+    return words
+
+
+def _targets(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = _words(given, name, ())
+    for word in words:
+        try:
+            ip_network(word)
+        except ValueError:
+            if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", word):
+                raise SettingsError(
+                    f"{name}: {word!r} is neither a network like 10.1.0.0/16 nor a name like ci.example.org"
+                ) from None
     return words
 
 

@@ -188,21 +188,28 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         yield running
 
 
-def assembled(database_url: str, key: str, directory: Path, store_url: str | None = None) -> Application:
-    """The application as a worker process runs it, before its lifespan has begun."""
+def assembled(
+    database_url: str, key: str, directory: Path, store_url: str | None = None, **settings: str
+) -> Application:
+    """The application as a worker process runs it, before its lifespan has begun.
+
+    It sends nothing unless the settings say so.
+    """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", database_url)
         environment.setenv("DCI_STORE_URL", store_url or str(directory / "files"))
         environment.setenv("DCI_DATA_DIR", str(directory))
         environment.setenv("DCI_SECRETS_KEY", key)
+        for name, value in {"DCI_DELIVERIES": "off", **settings}.items():
+            environment.setenv(name, value)
         return server.create_app()
 
 
 @asynccontextmanager
 async def started(
-    database_url: str, key: str, directory: Path, store_url: str | None = None
+    database_url: str, key: str, directory: Path, store_url: str | None = None, **settings: str
 ) -> AsyncGenerator[Application]:
-    application = assembled(database_url, key, directory, store_url)
+    application = assembled(database_url, key, directory, store_url, **settings)
     async with application.lifespan(application):
         yield application
 

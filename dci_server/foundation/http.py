@@ -35,6 +35,7 @@ from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.listing.columns import Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
 from dci_server.foundation.metrics import Metrics
+from dci_server.foundation.outgoing.targets import Targets
 from dci_server.foundation.parameters import Parameter
 from dci_server.foundation.rhdl import Rhdl
 from dci_server.foundation.routing import Paths
@@ -63,6 +64,7 @@ class Services:
 
     db: Connection
     store: Store
+    targets: Targets
     authenticator: Authenticator
     secrets: SecretBox
     metrics: Metrics

@@ -9,6 +9,8 @@ _MOMENT = "2026-11-15T10:20:30.123456"
 _SAMPLES: Mapping[str, object] = {
     "action": "create_teams",
     "after": 4711,
+    "answer": "ok",
+    "attempts": 1,
     "api_secret": "DCI." + "x7" * 30,
     "canonical_project_name": "RHEL 9.6",
     "classname": "smoke",
@@ -25,6 +27,7 @@ _SAMPLES: Mapping[str, object] = {
     "display_name": "RHEL-9.6.0-20261115.0",
     "duration": 4211,
     "email": "alice@example.org",
+    "event_types": ["job_finished"],
     "etag": "3d5f0a9c8b7e4d21a6c05f1e2b3c4d5e",
     "filename": "smoke",
     "first": 1,
@@ -38,12 +41,16 @@ _SAMPLES: Mapping[str, object] = {
     "new_password": "a long new one",
     "password": "a long one",
     "size": 2048,
+    "secret": "DCI." + "x7" * 30,
     "sso_username": "alice",
     "status": "success",
     "status_code": 400,
+    "statuses": ["failure", "error"],
     "status_reason": "",
     "tags": ["build:nightly"],
     "teams_ids": [_ID],
+    "topic_ids": [_ID],
+    "remoteci_ids": [_ID],
     "time": 17,
     "timezone": "UTC",
     "title": "",
@@ -69,6 +76,7 @@ _NAMES: Mapping[str, str] = {
     "Team": "Partner",
     "Topic": "RHEL-9.6",
     "User": "alice",
+    "Webhook": "chat",
 }
 _DEEPEST = 8
 

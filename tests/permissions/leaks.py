@@ -17,6 +17,9 @@ SHOWING = (
 )
 """The calls that show a secret: the one that they make."""
 
+SHOWING_OF_WEBHOOKS = ("POST /webhooks", "PUT /webhooks/{webhook_id}/secret")
+"""The same for the secrets that webhooks are signed with."""
+
 _NEVER_NAMED = (b"password_hash", b"sealed_secret", b'"password":')
 
 
@@ -29,7 +32,9 @@ class KnownSecrets:
     @classmethod
     async def of(cls, world: World) -> "KnownSecrets":
         texts = [key.encode() for key in world.keys.values()]
-        for row in await world.db.fetch("select sealed_secret from client_secrets"):
+        for row in await world.db.fetch(
+            "select sealed_secret from client_secrets union all select sealed_secret from webhooks"
+        ):
             sealed: bytes = row["sealed_secret"]
             texts += [sealed.hex().encode(), base64.b64encode(sealed)]
         for row in await world.db.fetch("select distinct password_hash from users where password_hash is not null"):
@@ -44,4 +49,7 @@ class KnownSecrets:
         shows = route in SHOWING and response.is_success
         if shows != (b'"api_secret"' in said):
             faults.append("api_secret is not in the answer" if shows else "api_secret is in the answer")
+        shows_webhook = route in SHOWING_OF_WEBHOOKS and response.is_success
+        if shows_webhook != (b'"secret":' in said):
+            faults.append("secret is not in the answer" if shows_webhook else "secret is in the answer")
         return faults + [f"{name.decode()} is in the answer" for name in _NEVER_NAMED if name in said]

@@ -118,6 +118,8 @@ async def build_scene(world: World, store: Store) -> Scene:
     await _add_links(world)
     for job in (*(f"job of {owner}" for owner in OWNERS), "job archived", "absent"):
         world.ids[f"metadata for {job}"] = f"name eA==,job_id {b64encode(world.ids[job].encode()).decode()}"
+    for name, owner in (*((f"of {owner}", owner) for owner in OWNERS), ("of the hub", None)):
+        await _add_webhook(world, f"webhook {name}", owner)
     return scene
 
 
@@ -301,3 +303,25 @@ async def _add_links(world: World) -> None:
         await world.add(
             "users_remotecis", user_id=world.ids["user loner"], remoteci_id=world.ids[f"remoteci of {owner}"]
         )
+
+
+async def _add_webhook(world: World, name: str, owner: str | None) -> None:
+    identifier, secret = uuid4(), new_secret()
+    world.keys[name] = secret
+    world.ids[name] = await world.add(
+        "webhooks",
+        id=identifier,
+        name=name,
+        url="https://ci.example.org/hook",
+        team_id=world.ids[owner] if owner else None,
+        sealed_secret=world.secrets.seal(secret, identifier),
+    )
+    world.ids[f"delivery to {name}"] = await world.add(
+        "webhooks_deliveries",
+        webhook_id=identifier,
+        event_id=0,
+        type="job_created",
+        subject_id=uuid4(),
+        body="{}",
+        state="delivered",
+    )

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sends what is due, beside the requests of a server process; as many processes as there are share the work."""
+
+import asyncio
+import time
+from collections import Counter
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from dci_server import __version__
+from dci_server.features.webhooks.due import Due, note_failure, note_success, take_due
+from dci_server.foundation.auth.secret_box import SecretBox
+from dci_server.foundation.background import Repeating
+from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.errors import ApiError
+from dci_server.foundation.outgoing.patience import seconds_before_attempt
+from dci_server.foundation.outgoing.posting import Outcome, Poster, signature
+
+_AT_ONCE = 48
+_AT_ONCE_TO_FAILING = 16
+"""Apart from those to webhooks that work, which therefore wait for none that does not answer."""
+_AT_ONCE_TO_ONE = 4
+_SECONDS_TO_NOTE = 5.0
+_IDLE_SECONDS = 3.0
+_LONGEST_PAUSE = 8
+
+log = structlog.get_logger("dci_server.webhooks")
+
+
+class WebhookSender:
+    def __init__(self, db: Connection, secrets: SecretBox, poster: Poster, *, timeout: float) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._poster = poster
+        self._timeout = timeout
+        self._repeating = Repeating("webhooks", self._send_due, idle=_IDLE_SECONDS)
+        self._in_hands: dict[bool, dict[asyncio.Task[None], UUID]] = {False: {}, True: {}}
+
+    def start(self) -> None:
+        self._repeating.start()
+
+    def wake(self) -> None:
+        self._repeating.wake()
+
+    async def stop(self) -> None:
+        """What is in hands is finished: cut short, it would be sent a second time."""
+        await self._repeating.stop()
+        sending = [*self._in_hands[False], *self._in_hands[True]]
+        if sending:
+            _, late = await asyncio.wait(sending, timeout=self._timeout + _SECONDS_TO_NOTE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _send_due(self) -> bool:
+        found = [
+            await self._take(failing=failing, most=most)
+            for failing, most in ((False, _AT_ONCE), (True, _AT_ONCE_TO_FAILING))
+        ]
+        return any(found)
+
+    async def _take(self, *, failing: bool, most: int) -> bool:
+        in_hands = self._in_hands[failing]
+        if len(in_hands) >= most:
+            return False
+        per_webhook = Counter(in_hands.values())
+        limit = 1 if failing else _AT_ONCE_TO_ONE
+        taken = await take_due(
+            self._db,
+            failing=failing,
+            most=most - len(in_hands),
+            of_each=limit,
+            lease=self._timeout + _SECONDS_TO_NOTE,
+            busy=[webhook_id for webhook_id, count in per_webhook.items() if count >= limit],
+        )
+        for due in taken:
+            task = asyncio.create_task(self._deliver(due))
+            in_hands[task] = due.webhook_id
+            task.add_done_callback(in_hands.pop)
+            task.add_done_callback(lambda _task: self.wake())
+        return bool(taken)
+
+    async def _deliver(self, due: Due) -> None:
+        outcome = await self._post(due)
+        try:
+            await self._note(due, outcome)
+        except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            # It is due again in a moment, and may be received twice.
+            log.warning("an outcome could not be noted", delivery=str(due.id), reason=type(error).__name__)
+
+    async def _post(self, due: Due) -> Outcome:
+        try:
+            secret = self._secrets.open(due.sealed_secret, due.webhook_id)
+        except ApiError:
+            return Outcome(
+                0, error="the secret can't be opened with the keys of the server; give the webhook a new one"
+            )
+        body = due.body.encode()
+        return await self._poster.post(
+            due.url,
+            body,
+            {
+                "Content-Type": "application/json",
+                "User-Agent": f"dci-server/{__version__}",
+                "DCI-Webhook-Id": str(due.id),
+                "DCI-Webhook-Event": due.type,
+                "DCI-Webhook-Attempt": str(due.attempts),
+                "DCI-Webhook-Signature": signature(secret, body, int(time.time())),
+            },
+        )
+
+    async def _note(self, due: Due, outcome: Outcome) -> None:
+        if outcome.is_success:
+            await note_success(self._db, due, outcome)
+            return
+        disabled = await note_failure(
+            self._db,
+            due,
+            outcome,
+            delay=seconds_before_attempt(due.attempts + 1),
+            pauses=[seconds_before_attempt(number) for number in range(2, _LONGEST_PAUSE)],
+        )
+        if disabled is not None:
+            log.warning("a webhook was disabled", webhook=str(due.webhook_id))

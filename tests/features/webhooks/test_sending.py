@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is due is sent: signed, in order, again after a failure, and whoever fails holds up nobody else."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.conftest import ClientOf, World
+from tests.features.webhooks.conftest import Log, made
+from tests.receiver import Received, answering, receiving
+
+
+async def _until(look: Callable[[], Any]) -> Any:
+    """What `look` finds, as soon as it finds something."""
+    async with asyncio.timeout(15):
+        while not (found := await look()):
+            await asyncio.sleep(0.02)
+        return found
+
+
+async def _finished(client: httpx.AsyncClient, webhook_id: str, *, state: str | None = None) -> list[dict[str, Any]]:
+    """The log, once each delivery in it has been tried, and is in the state."""
+
+    async def look() -> list[dict[str, Any]] | None:
+        deliveries = (await client.get(f"/webhooks/{webhook_id}/deliveries?sort=event_id")).json()["deliveries"]
+        is_over = all(each["attempted_at"] and state in (None, each["state"]) for each in deliveries)
+        return deliveries if deliveries and is_over else None
+
+    return await _until(look)
+
+
+async def test_a_ping_is_signed_and_its_answer_kept(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving(lambda _: answering(200, b"thanks")) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+
+        sent = await alice.post(f"/webhooks/{webhook['id']}/ping")
+        (received,) = await receiver.wait_for(1)
+        (logged,) = await _finished(alice, webhook["id"])
+
+    signed = dict(part.split("=") for part in received.headers["dci-webhook-signature"].split(","))
+    text = signed["t"].encode() + b"." + received.body
+    assert signed["v1"] == hmac.new(webhook["secret"].encode(), text, hashlib.sha256).hexdigest()
+    assert received.headers["dci-webhook-id"] == sent.json()["delivery"]["id"] == received.json()["delivery_id"]
+    assert received.headers["dci-webhook-event"] == received.json()["type"] == "ping"
+    assert received.headers["content-type"] == "application/json"
+    assert (logged["state"], logged["status"], logged["answer"], logged["error"]) == ("delivered", 200, "thanks", None)
+    assert logged["duration_ms"] >= 0
+    one = (await alice.get(f"/webhooks/{webhook['id']}/deliveries/{logged['id']}")).json()["delivery"]
+    assert one["body"].encode() == received.body
+
+
+async def test_a_failure_is_tried_again_later_under_the_same_id(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    answers = [answering(500, b"oops"), answering(200)]
+    async with receiving(lambda _: answers.pop(0)) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        await log.add(1)
+        await log.tell()
+        (failed,) = await _finished(alice, webhook["id"])
+        await log.make_due()
+        (delivered,) = await _finished(alice, webhook["id"], state="delivered")
+
+    assert (failed["state"], failed["status"], failed["answer"]) == ("waiting", 500, "oops")
+    assert (delivered["state"], delivered["status"], delivered["attempts"]) == ("delivered", 200, 2)
+    assert len({request.headers["dci-webhook-id"] for request in receiver.received}) == 1
+    assert [request.headers["dci-webhook-attempt"] for request in receiver.received] == ["1", "2"]
+
+
+async def test_events_of_a_job_arrive_in_order_also_when_one_fails(client_of: ClientOf, world: World) -> None:
+    alice, job, other = client_of("alice"), uuid4(), uuid4()
+    fails = {2}
+
+    def answer(request: Received) -> bytes:
+        return answering(500 if request.json()["event_id"] in fails else 200)
+
+    async with receiving(answer) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        for event_id in (1, 2, 3, 4):
+            await log.add(event_id, job)
+        await log.add(5, other)
+        await log.tell()
+        await receiver.wait_for(3)
+        await _until(
+            lambda: world.db.fetchval("select true from webhooks_deliveries where event_id = 2 and status = 500")
+        )
+        seen_first = [request.json()["event_id"] for request in receiver.received]
+        fails.clear()
+        await log.make_due()
+        await receiver.wait_for(6)
+
+    of_job = [request.json()["event_id"] for request in receiver.received if request.json()["event_id"] != 5]
+    assert sorted(seen_first) == [1, 2, 5]
+    assert of_job == [1, 2, 2, 3, 4]
+
+
+async def test_one_that_does_not_answer_delays_no_other(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving(lambda _: None) as dead, receiving() as living:
+        for receiver, count in ((dead, 200), (living, 50)):
+            webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+            log = Log(world, webhook["id"])
+            for event_id in range(count):
+                await log.add(event_id)
+        await log.tell()
+        await living.wait_for(50)
+
+    # Those that it took at first; it has not been given more than four at a time.
+    assert len(dead.received) <= 8
+
+
+async def test_one_that_keeps_failing_is_tried_seldom_and_recovers_at_once(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    is_well: list[bool] = []
+    async with receiving(lambda _: answering(200 if is_well else 503)) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        for event_id in range(30):
+            await log.add(event_id)
+        await log.tell()
+        await _until(lambda: world.db.fetchval("select true from webhooks where retry_at > now() at time zone 'UTC'"))
+        await asyncio.sleep(0.2)
+        tried = len(receiver.received)
+        is_well.append(True)
+        await log.make_due()
+        await _until(
+            lambda: world.db.fetchval("select not exists (select from webhooks_deliveries where state = 'waiting')")
+        )
+
+    state = (await alice.get(f"/webhooks/{webhook['id']}")).json()["webhook"]
+    assert tried <= 8
+    assert (state["failures"], state["failing_since"]) == (0, None)
+
+
+async def test_after_a_day_of_failures_it_is_disabled(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving(lambda _: answering(410)) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        await log.add(1)
+        await log.tell()
+        await _finished(alice, webhook["id"])
+        await world.db.execute(
+            "update webhooks set failing_since = failing_since - interval '25 hours';"
+            "update webhooks_deliveries set give_up_at = give_up_at - interval '25 hours';"
+        )
+        await log.add(2)
+        await log.make_due()
+        await _until(lambda: world.db.fetchval("select true from webhooks where state = 'inactive'"))
+        log_then = (await alice.get(f"/webhooks/{webhook['id']}/deliveries")).json()["deliveries"]
+        disabled = (await alice.get(f"/webhooks/{webhook['id']}")).json()["webhook"]
+        await log.add(3)
+        await log.make_due()
+        tried = len(receiver.received)
+        enabled = await alice.put(
+            f"/webhooks/{webhook['id']}", json={"state": "active"}, headers={"If-match": disabled["etag"]}
+        )
+
+    assert [each["state"] for each in log_then] == ["failed", "failed"]
+    assert disabled["disabled_reason"] == "nothing could be delivered for 24 hours; the last attempt: status 410"
+    assert disabled["disabled_at"] is not None
+    assert disabled["etag"] != webhook["etag"]
+    assert tried <= 4
+    assert (enabled.json()["webhook"]["failures"], enabled.json()["webhook"]["disabled_at"]) == (0, None)
+
+
+async def test_what_was_delivered_is_sent_again_on_demand(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving() as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        delivery = await log.add(1)
+        await log.tell()
+        await _finished(alice, webhook["id"])
+
+        again = await alice.post(f"/webhooks/{webhook['id']}/deliveries/{delivery}/redeliver")
+        await receiver.wait_for(2)
+
+    assert again.status_code == 201
+    assert again.json()["delivery"]["state"] == "waiting"
+    first, second = receiver.received
+    assert first.body == second.body
+    assert first.headers["dci-webhook-id"] == second.headers["dci-webhook-id"] == delivery
+
+
+async def test_a_delivery_of_a_dead_process_is_sent_by_another(client_of: ClientOf, world: World) -> None:
+    """It was taken, and its lease has run out."""
+    alice = client_of("alice")
+    async with receiving() as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        await log.add(1, attempts=1)
+        await log.tell()
+        (received,) = await receiver.wait_for(1)
+
+    assert received.headers["dci-webhook-attempt"] == "2"
+
+
+async def test_what_became_private_meanwhile_is_refused_when_it_is_sent(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving() as receiver:
+        webhook = await made(alice, "https://example.org/", team_id=world.ids["Blue"])
+        await world.db.execute("update webhooks set url = $1", f"http://10.0.0.1:{receiver.port}/hook")
+        await alice.post(f"/webhooks/{webhook['id']}/ping")
+        (logged,) = await _finished(alice, webhook["id"])
+
+    assert "not public" in logged["error"]
+    assert receiver.received == []
+
+
+async def test_an_inactive_webhook_is_sent_nothing_but_pings(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving() as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"], state="inactive")
+        log = Log(world, webhook["id"])
+        await log.add(1)
+        await alice.post(f"/webhooks/{webhook['id']}/ping")
+        await receiver.wait_for(1)
+        await log.tell()
+        await _until(lambda: world.db.fetchval("select true from webhooks_deliveries where state = 'delivered'"))
+
+    assert [json.loads(request.body)["type"] for request in receiver.received] == ["ping"]
