@@ -4,6 +4,7 @@
 import asyncio
 import os
 import stat
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ from dci_server.foundation.storage.upload import SpooledUpload, unavailable_when
 PLACE = "the file store"
 PROBE = b"dci-server was here"
 TRIES = 10
+_SETTLED_AT_ONCE = 16 * MIB
 
 
 class FilesystemStore:
@@ -81,9 +83,24 @@ class FilesystemUpload(SpooledUpload):
         super().__init__()
         self._root = root
         self._temporary = root / TEMPORARY / str(uuid4())
+        self._written = 0
+        self._settled = 0
 
     def _open_file(self) -> int:
         return _create(self._root, self._temporary)
+
+    def _append(self, data: bytes | bytearray) -> int:
+        descriptor = super()._append(data)
+        self._written += len(data)
+        if self._written - self._settled >= _SETTLED_AT_ONCE:
+            try:
+                with unavailable_when_it_fails(PLACE):
+                    _settle(descriptor, self._settled, self._written)
+            except StoreUnavailable:
+                self._discard()
+                raise
+            self._settled = self._written
+        return descriptor
 
     def _remove_file(self) -> None:
         # A file that cannot be removed now is removed by the next sweep.
@@ -168,6 +185,17 @@ def _create(root: Path, path: Path) -> int:
         _make_root(root)
         _make_directories(root, path.parent)
         return os.open(path, flags, 0o600)
+
+
+def _settle(descriptor: int, start: int, end: int) -> None:
+    """Brings these bytes to the disk and takes them out of the system's cache, where nobody needs them.
+
+    A gigabyte that stays there takes the place of what the database reads, pays for a gigabyte of fresh memory, and has to
+    be written while somebody waits for the commit.
+    """
+    if sys.platform == "linux":
+        os.fdatasync(descriptor)
+        os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
 
 
 def _make_root(root: Path) -> None:

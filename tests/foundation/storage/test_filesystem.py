@@ -78,6 +78,29 @@ async def test_a_commit_syncs_the_file_and_every_directory_above_it(
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can a program say what is not to be cached")
+async def test_a_big_upload_does_not_fill_the_cache_of_the_system(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go: list[tuple[int, int]] = []
+
+    def let_go_and_note(descriptor: int, start: int, length: int, advice: int) -> None:
+        let_go.append((start, length))
+        advise(descriptor, start, length, advice)
+
+    advise = os.posix_fadvise
+    monkeypatch.setattr(os, "posix_fadvise", let_go_and_note)
+    piece = bytes(range(256)) * 4096
+    upload = await store.begin()
+    for _ in range(40):
+        await upload.write(piece)
+
+    await upload.commit("big")
+
+    assert let_go == [(0, 16 * MIB), (16 * MIB, 16 * MIB)]
+    assert [chunk async for chunk in await store.read("big")] == [piece] * 40
+
+
 async def test_an_abort_removes_the_temporary_file(store: Store, root: Path) -> None:
     upload = await store.begin()
     await upload.write(b"x" * 2 * MIB)
