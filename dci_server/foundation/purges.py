@@ -1,23 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was archived can be listed and deleted for good, by super admins (conventions §13)."""
+"""What was archived can be listed and deleted for good, by super admins (conventions §13).
+
+A purge tells in headers, and in the log, how many rows went and how many bytes of files with them: its answer has no body.
+"""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import asyncpg
+import structlog
 
 from dci_server.foundation.auth.rules import SUPER_ADMINS
-from dci_server.foundation.database.connection import Json, execute, fetch_value
+from dci_server.foundation.database.connection import Json, fetch_row, fetch_value
 from dci_server.foundation.errors import Conflict, Unavailable
-from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, get, page, post
+from dci_server.foundation.http import Call, Response, Route, get, page, post
 from dci_server.foundation.storage.removal import remove_due
 
-Step = Callable[[Call], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What is gone: rows of what was purged, and bytes of the files that were them or hung on them."""
+
+    rows: int = 0
+    size: int = 0
 
 
-async def _nothing_more(call: Call) -> None:
-    """For rows that nothing outside the database hangs on."""
+log = structlog.get_logger("dci_server.purges")
+
+
+def purged_answer(plural: str, purged: Purged) -> Response:
+    log.info("purged", resource=plural, rows=purged.rows, bytes=purged.size)
+    return Response(
+        204,
+        headers=(
+            (b"x-dci-purged-rows", str(purged.rows).encode()),
+            (b"x-dci-purged-bytes", str(purged.size).encode()),
+        ),
+    )
 
 
 async def remove_objects(call: Call) -> None:
@@ -31,10 +52,14 @@ def purge_routes(
     columns: LiteralString,
     answer: type[Any],
     *,
-    before: Step = _nothing_more,
-    after: Step = _nothing_more,
+    before: Callable[[Call], Awaitable[Purged]] | None = None,
+    after: Callable[[Call], Awaitable[None]] | None = None,
+    size: LiteralString = "0",
 ) -> list[Route]:
-    """`GET` and `POST /<plural>/purge`; `before` and `after` give back what the rows hold outside the database."""
+    """`GET` and `POST /<plural>/purge`; `before` and `after` give back what the rows hold outside the database.
+
+    `size` is SQL for the bytes of the files that go with the rows, whose ids are in `purged`.
+    """
 
     async def list_archived(call: Call) -> Response:
         """What a purge would delete."""
@@ -44,13 +69,15 @@ def purge_routes(
     async def purge(call: Call) -> Response:
         """Deletes what is archived, for good, with all that depends on it; nothing when something still refers to it."""
         SUPER_ADMINS.require(call.caller)
-        await before(call)
+        gone = Purged() if before is None else await before(call)
         try:
-            await execute(call.db, "delete from " + plural + " where state = 'archived'")
+            row = await fetch_row(call.db, _purge(plural, size))
         except asyncpg.ForeignKeyViolationError as error:
             raise Conflict(_still_used(plural, error.table_name)) from error
-        await after(call)
-        return NO_CONTENT
+        assert row is not None
+        if after is not None:
+            await after(call)
+        return purged_answer(plural, Purged(row["rows"], gone.size + row["size"]))
 
     return [
         get("/" + plural + "/purge", list_archived, answer, who=SUPER_ADMINS),
@@ -63,6 +90,14 @@ def _list(plural: LiteralString, columns: LiteralString) -> LiteralString:
         "select json_build_object('" + plural + "', coalesce(json_agg(row_to_json(archived)), '[]'::json),"
         " '_meta', json_build_object('count', count(*))) from (select " + columns + " from " + plural
         + " where " + plural + ".state = 'archived' order by " + plural + ".created_at, " + plural + ".id) as archived"
+    )  # fmt: skip
+
+
+def _purge(plural: LiteralString, size: LiteralString) -> LiteralString:
+    """All parts of a statement see the same moment: what goes with the rows is still there to be added up."""
+    return (
+        "with purged as (delete from " + plural + " where state = 'archived' returning id)"
+        " select (select count(*) from purged) as rows, (" + size + ")::bigint as size"
     )  # fmt: skip
 
 

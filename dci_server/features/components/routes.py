@@ -89,5 +89,12 @@ routes = [
         "/components/{component_id:uuid}", change_component, ChangedComponent, ComponentColumnsAnswer, who=access.CHANGE
     ),
     delete("/components/{component_id:uuid}", delete_component, who=access.DELETE),
-    *purge_routes("components", queries.COMPONENT_COLUMNS, ComponentsAnswer, after=_give_bytes_back),
+    *purge_routes(
+        "components",
+        queries.COMPONENT_COLUMNS,
+        ComponentsAnswer,
+        after=_give_bytes_back,
+        size="""select coalesce(sum(component_files.size), 0) from component_files
+                where component_files.component_id in (select id from purged) or component_files.state = 'archived'""",
+    ),
 ]

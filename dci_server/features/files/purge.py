@@ -8,58 +8,76 @@ from dci_server.features.files.model import FilesAnswer, store_key
 from dci_server.features.jobs.model import ArchivedJobsAnswer
 from dci_server.features.jobs.queries import FILE_COLUMNS, JOB_COLUMNS
 from dci_server.foundation.auth.rules import SUPER_ADMINS
-from dci_server.foundation.database.connection import Connection, execute, fetch_rows, transaction
-from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, post
-from dci_server.foundation.purges import purge_routes, remove_objects
+from dci_server.foundation.database.connection import Connection, execute, fetch_row, fetch_rows, transaction
+from dci_server.foundation.http import Call, Response, Route, post
+from dci_server.foundation.purges import Purged, purge_routes, purged_answer, remove_objects
 from dci_server.foundation.storage import Store
 
 _AT_ONCE = 50
 _OF_ROW: LiteralString = "exists (select from files_contents where file_id = files.id)"
 
 
-async def purge_files(db: Connection, store: Store) -> None:
-    """Each object before its row. At the first failure of the store it stops: what is left is whole, and can be tried again."""
-    await execute(db, "delete from files where state = 'archived' and " + _OF_ROW)
-    while await _purge_some(db, store):
-        pass
+async def purge_files(db: Connection, store: Store) -> Purged:
+    """Each object before its row. At the first failure of the store it stops: what is left is whole, and can be tried again.
+
+    Whoever dies in between leaves archived rows whose objects are gone already; the next purge takes those.
+    """
+    row = await fetch_row(
+        db,
+        "with purged as (delete from files where state = 'archived' and "
+        + _OF_ROW
+        + " returning size) select count(*) as rows, coalesce(sum(size), 0)::bigint as size from purged",
+    )
+    assert row is not None
+    rows, size = row["rows"], row["size"]
+    while some := await _purge_some(db, store):
+        rows, size = rows + some.rows, size + some.size
+    return Purged(rows, size)
 
 
-async def _purge_some(db: Connection, store: Store) -> bool:
-    """Whether there may be more."""
+async def _purge_some(db: Connection, store: Store) -> Purged | None:
+    """None when nothing is left."""
     async with transaction(db) as connection:
         rows = await fetch_rows(
             connection,
-            """select id, team_id, job_id from files where state = 'archived' order by id limit %(at_once)s::integer
+            """select id, team_id, job_id, size from files where state = 'archived' order by id limit %(at_once)s::integer
                for update skip locked""",
             at_once=_AT_ONCE,
         )
         keys = [store_key(row["team_id"], row["job_id"], row["id"]) for row in rows]
         outcomes = await asyncio.gather(*(store.delete(key) for key in keys), return_exceptions=True)
-        gone = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
-        await execute(connection, "delete from files where id = any(%(gone)s::uuid[])", gone=gone)
+        gone = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+        ids = [row["id"] for row in gone]
+        await execute(connection, "delete from files where id = any(%(ids)s::uuid[])", ids=ids)
         # The trigger has put the keys on the list of what is to be removed; that is done already.
         removed = [key for key, outcome in zip(keys, outcomes, strict=True) if outcome is None]
         await execute(connection, "delete from objects_to_remove where key = any(%(keys)s::text[])", keys=removed)
     failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failed:
         raise failed[0]
-    return len(rows) == _AT_ONCE
+    return Purged(len(gone), sum(row["size"] for row in gone)) if gone else None
 
 
 async def _purge_files(call: Call) -> Response:
     """Deletes the archived files, for good."""
     SUPER_ADMINS.require(call.caller)
-    await purge_files(call.db, call.services.store)
-    return NO_CONTENT
+    return purged_answer("files", await purge_files(call.db, call.services.store))
 
 
-async def _files_first(call: Call) -> None:
-    await purge_files(call.db, call.services.store)
+async def _files_first(call: Call) -> Purged:
+    return await purge_files(call.db, call.services.store)
 
 
 _LIST_FILES, _ = purge_routes("files", FILE_COLUMNS, FilesAnswer)
 routes: list[Route] = [
     _LIST_FILES,
     post("/files/purge", _purge_files, None, None, who=SUPER_ADMINS, status=204),
-    *purge_routes("jobs", JOB_COLUMNS + ", jobs.data", ArchivedJobsAnswer, before=_files_first, after=remove_objects),
+    *purge_routes(
+        "jobs",
+        JOB_COLUMNS + ", jobs.data",
+        ArchivedJobsAnswer,
+        before=_files_first,
+        after=remove_objects,
+        size="select coalesce(sum(files.size), 0) from files where files.job_id in (select id from purged)",
+    ),
 ]

@@ -184,6 +184,13 @@ routes = changing_identities(
             change=access.CHANGE,
             changeable_by=access.changeable_by,
         ),
-        *purge_routes("remotecis", queries.REMOTECI_COLUMNS, ArchivedRemotecisAnswer, after=remove_objects),
+        *purge_routes(
+            "remotecis",
+            queries.REMOTECI_COLUMNS,
+            ArchivedRemotecisAnswer,
+            after=remove_objects,
+            size="""select coalesce(sum(files.size), 0) from files join jobs on jobs.id = files.job_id
+                    where jobs.remoteci_id in (select id from purged)""",
+        ),
     ]
 )

@@ -29,7 +29,7 @@ from dci_server.foundation.http import (
     put,
 )
 from dci_server.foundation.names import require_plain_name
-from dci_server.foundation.purges import purge_routes
+from dci_server.foundation.purges import purge_routes, remove_objects
 
 KEEPS_ROLE = "the team carries a role: it can't be renamed, archived or deleted, and the admin team stays active"
 
@@ -127,7 +127,16 @@ routes = changing_identities(
     [
         get("/teams", list_teams, TeamsAnswer, who=access.LIST, listing=queries.COLUMNS),
         post("/teams", create_team, NewTeam, TeamColumnsAnswer, who=access.CREATE),
-        *purge_routes("teams", queries.TEAM_COLUMNS, TeamsColumnsAnswer),
+        *purge_routes(
+            "teams",
+            queries.TEAM_COLUMNS,
+            TeamsColumnsAnswer,
+            after=remove_objects,
+            size="""(select coalesce(sum(files.size), 0) from files where files.team_id in (select id from purged))
+                + (select coalesce(sum(component_files.size), 0)
+                   from component_files join components on components.id = component_files.component_id
+                   where components.team_id in (select id from purged))""",
+        ),
         get(_TEAM, get_team, TeamAnswer, who=access.READ),
         put(_TEAM, change_team, ChangedTeam, TeamColumnsAnswer, who=access.CHANGE),
         delete(_TEAM, delete_team, who=access.DELETE),

@@ -107,7 +107,17 @@ routes = [
     get("/topics/{topic_id:uuid}", get_topic, TopicAnswer, who=access.USE),
     put("/topics/{topic_id:uuid}", change_topic, ChangedTopic, TopicColumnsAnswer, who=access.CHANGE),
     delete("/topics/{topic_id:uuid}", delete_topic, who=access.DELETE),
-    *purge_routes("topics", queries.TOPIC_COLUMNS, TopicsColumnsAnswer, after=remove_objects),
+    *purge_routes(
+        "topics",
+        queries.TOPIC_COLUMNS,
+        TopicsColumnsAnswer,
+        after=remove_objects,
+        size="""(select coalesce(sum(files.size), 0) from files join jobs on jobs.id = files.job_id
+                 where jobs.topic_id in (select id from purged))
+            + (select coalesce(sum(component_files.size), 0)
+               from component_files join components on components.id = component_files.component_id
+               where components.topic_id in (select id from purged))""",
+    ),
     get("/topics/notifications", list_subscriptions, TopicsColumnsAnswer, who=access.LIST_SUBSCRIPTIONS),
     post("/topics/{topic_id:uuid}/notifications", subscribe, None, Subscribed, who=access.SUBSCRIBE),
     delete("/topics/{topic_id:uuid}/notifications", unsubscribe, who=access.UNSUBSCRIBE, needs_etag=False),

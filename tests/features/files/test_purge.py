@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import ClientOf, World
@@ -14,6 +15,12 @@ async def upload(client_of: ClientOf, job: str, size: int) -> str:
     headers = {"DCI-NAME": "f", "DCI-JOB-ID": job}
     response = await client_of("blue_lab").post("/files", content=b"x" * size, headers=headers)
     return response.json()["file"]["id"]
+
+
+def told(response: httpx.Response) -> tuple[int, int, int]:
+    """The status, and how many rows and bytes are said to be gone."""
+    headers = response.headers
+    return response.status_code, int(headers["x-dci-purged-rows"]), int(headers["x-dci-purged-bytes"])
 
 
 def objects(tmp_path: Path) -> int:
@@ -55,7 +62,7 @@ async def test_a_purge_of_files_gives_the_bytes_back_and_keeps_the_rest(
     purged = await admin.post("/files/purge")
 
     assert ({file["id"] for file in listed["files"]}, listed["_meta"]) == (set(ids[:2]), {"count": 2})
-    assert purged.status_code == 204
+    assert told(purged) == (204, 2, 10 + BIG)
     assert (await world.count("files"), objects(tmp_path)) == (1, 1)
     assert await world.count("objects_to_remove") == 0
     assert len((await client_of("alice").get(f"/files/{ids[2]}/content")).content) == BIG
@@ -92,7 +99,7 @@ async def test_a_purge_of_jobs_takes_everything_with_it(client_of: ClientOf, wor
     purged = await admin.post("/jobs/purge")
 
     assert [each["id"] for each in listed["jobs"]] == [job]
-    assert purged.status_code == 204
+    assert told(purged) == (204, 1, BIG)
     assert [await world.count(table) for table in ("jobs", "jobstates", "files")] == [1, 0, 1]
     assert objects(tmp_path) == 1
 
@@ -114,3 +121,26 @@ async def test_only_super_admins_purge(client_of: ClientOf, who: str, path: str)
     caller = client_of(who)
 
     assert [(await caller.get(path)).status_code, (await caller.post(path)).status_code] == [401, 401]
+
+
+@pytest.mark.parametrize("plural", ["topics", "teams", "remotecis", "components"])
+async def test_a_purge_tells_how_many_bytes_went_with_the_rows(
+    client_of: ClientOf, world: World, tmp_path: Path, plural: str
+) -> None:
+    admin = client_of("admin")
+    topic = await world.add("topics", name="t", product_id=world.ids["RHEL"])
+    team = await world.add("teams", name="Green")
+    lab = await world.add("remotecis", name="green", team_id=team)
+    component = await world.add("components", name="c", type="rpm", topic_id=topic, team_id=team)
+    job = await world.add("jobs", topic_id=topic, product_id=world.ids["RHEL"], remoteci_id=lab, team_id=team)
+    for size in (10, BIG):
+        await admin.post("/files", content=b"x" * size, headers={"DCI-NAME": "f", "DCI-JOB-ID": job})
+    await admin.post(f"/components/{component}/files", content=b"x" * 20)
+    ids = {"topics": topic, "teams": team, "remotecis": lab, "components": component}
+    await world.db.execute(f"update {plural} set state = 'archived' where id = $1", ids[plural])
+
+    purged = await admin.post(f"/{plural}/purge")
+
+    bytes_gone = {"topics": BIG + 30, "teams": BIG + 30, "remotecis": BIG + 10, "components": 20}
+    assert told(purged) == (204, 1, bytes_gone[plural])
+    assert objects(tmp_path) == {"remotecis": 1, "components": 1}.get(plural, 0)
