@@ -15,6 +15,7 @@ from dci_server.features.audits import routes as audits
 from dci_server.features.component_files import routes as component_files
 from dci_server.features.components import routes as components
 from dci_server.features.events import routes as events
+from dci_server.features.events.queries import EventTable
 from dci_server.features.feeders import routes as feeders
 from dci_server.features.files import routes as files
 from dci_server.features.identity import routes as identity
@@ -43,6 +44,7 @@ from dci_server.foundation.auth.neighbours import neighbours_of
 from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.events.feed import EventFeed
 from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.http import Application, Route, Services
 from dci_server.foundation.logs import configure_logs
@@ -114,6 +116,7 @@ def create_app() -> Application:
         store = open_store(settings.store_url)
         rhdl = _rhdl(settings)
         numbering = EventNumbering(pool, timedelta(days=settings.events_kept_days))
+        feed = EventFeed(pool, url, authenticator, EventTable())
         app.services = Services(
             db=pool,
             store=store,
@@ -121,6 +124,7 @@ def create_app() -> Application:
             secrets=secrets,
             metrics=Metrics(),
             events=numbering,
+            feed=feed,
             readers={"application/junit": JunitReader()},
             max_upload_bytes=settings.max_upload_bytes,
             legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
@@ -135,10 +139,12 @@ def create_app() -> Application:
         await keeper.start()
         await upkeep.start()
         await numbering.start()
+        await feed.start()
         try:
             async with _notifying(settings, app.services):
                 yield
         finally:
+            await feed.stop()
             await numbering.stop()
             await upkeep.stop()
             await keeper.stop()

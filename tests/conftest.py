@@ -228,7 +228,7 @@ async def client_of(app: Application, world: World) -> AsyncIterator[ClientOf]:
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app),  # pyright: ignore[reportArgumentType] # our scope type is Starlette's
             base_url="http://dci.test/api/v1",
-            auth=_auth(world, who),
+            auth=credentials_of(world, who),
             headers={"Content-Type": "application/json"},
         )
         opened.append(client)
@@ -239,7 +239,7 @@ async def client_of(app: Application, world: World) -> AsyncIterator[ClientOf]:
         await client.aclose()
 
 
-def _auth(world: World, who: str) -> httpx.Auth | None:
+def credentials_of(world: World, who: str) -> httpx.Auth | None:
     proof = proof_of(world, who)
     return httpx.BasicAuth(*proof) if isinstance(proof, tuple) else proof
 

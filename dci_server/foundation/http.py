@@ -5,7 +5,8 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, LiteralString, TypeVar
@@ -31,6 +32,8 @@ from dci_server.foundation.errors import (
     Unavailable,
     UnknownRoute,
 )
+from dci_server.foundation.events.feed import EventFeed
+from dci_server.foundation.events.line import Line
 from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.listing.columns import Columns
 from dci_server.foundation.listing.parameters import Listing, read_listing
@@ -69,6 +72,7 @@ class Services:
     secrets: SecretBox
     metrics: Metrics
     events: EventNumbering
+    feed: EventFeed
     readers: Mapping[str, ContentReader]
     max_upload_bytes: int | None = None
     legacy_secrets_in_reads: bool = False
@@ -87,6 +91,7 @@ class Call:
     headers: Mapping[str, str]
     raw_body: bytes = b""
     receive: Receive | None = None
+    line: Line | None = None
     sha256: str = ""
 
     @property
@@ -373,7 +378,8 @@ class _Endpoint:
         authentication = await services.authenticator.begin(
             Request(method, scope["raw_path"], scope["query_string"], headers, peer=(scope.get("client") or [""])[0])
         )
-        call = Call(services, authentication, method, parameters, headers, receive=receive)
+        line = Line(scope, receive)
+        call = Call(services, authentication, method, parameters, headers, receive=receive, line=line)
         if not route.streams:
             call.raw_body = await _read_whole(receive, headers)
             authentication.finish(hashlib.sha256(call.raw_body).hexdigest())
@@ -533,9 +539,20 @@ async def _send(send: Send, scope: Scope, response: Response) -> None:
     if scope["method"] == "HEAD" or response.stream is None:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
         return
-    async for chunk in response.stream:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async with _closing(response.stream) as chunks:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def _closing(stream: AsyncIterator[bytes]) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """What the stream holds is given back at once, also when it was not read to its end."""
+    try:
+        yield stream
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
 
 
 def header_text(value: str) -> str:

@@ -4,6 +4,7 @@
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from dci_server.foundation.events.line import AT_SHUTDOWN, HANG_UP
 from dci_server.foundation.http import ErrorBody
 
 _REFUSAL = msgspec.json.encode(
@@ -17,6 +18,16 @@ _REFUSAL = msgspec.json.encode(
 
 class WireProtocol(HttpToolsProtocol):
     """The server's own protocol, which otherwise answers in plain text."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {HANG_UP: self.transport.abort}  # pyright: ignore[reportGeneralTypeIssues]
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        end = (self.scope or {}).get(AT_SHUTDOWN)
+        if end is not None:
+            end()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # it says nothing about the request
         self.transport.write(

@@ -198,6 +198,7 @@ RUNS = [
     row("GET /jobs/{job_id}/jobstates", _JOBS),
     row("GET /jobs/{job_id}/files", _JOBS),
     row("GET /jobs/{job_id}/results", _JOBS),
+    row("GET /jobs/{job_id}/events", _JOBS),
     row(
         "POST /jobstates",
         sent_of_teams("job", lambda job: lambda scene: {"job_id": scene.id(job), "status": "running"}),

@@ -9,7 +9,7 @@ server don't wait for a notification of each other: the one that made the change
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import LiteralString
@@ -22,7 +22,7 @@ import structlog
 from dci_server.foundation.auth.attempts import Attempts, StoredPassword
 from dci_server.foundation.auth.basic import INVALID_CREDENTIALS, read_login_and_password
 from dci_server.foundation.auth.bearer import CANNOT_CREATE, NOT_CONFIGURED, SingleSignOn, SsoLogin
-from dci_server.foundation.auth.identity import Identity, SpecialTeams, TeamOfCaller
+from dci_server.foundation.auth.identity import Identity, Kind, SpecialTeams, TeamOfCaller
 from dci_server.foundation.auth.last_use import LastUse
 from dci_server.foundation.auth.neighbours import Neighbours, Nobody
 from dci_server.foundation.auth.passwords import PasswordVerdicts
@@ -65,13 +65,25 @@ class Request:
 class Authentication:
     """A caller, certain at once for passwords, and only after `finish` for signatures."""
 
-    __slots__ = ("_claim", "_last_use", "_request", "_secrets", "caller", "inactive_team", "parameters", "proven_by")
+    __slots__ = (
+        "_claim",
+        "_last_use",
+        "_secrets",
+        "caller",
+        "inactive_team",
+        "parameters",
+        "password_hash",
+        "proven_by",
+        "request",
+    )
 
     def __init__(self, caller: Identity, request: Request, claim: Claim | None = None) -> None:
         self.caller = caller
         self.parameters: Query = [] if claim else read_query(request.raw_query)
         self.inactive_team: str | None = None
-        self._request = request
+        self.request = request
+        self.password_hash: str | None = None
+        """The hash that the password was compared with."""
         self._claim = claim
         self._secrets: Sequence[_Secret] = ()
         self._last_use: LastUse | None = None
@@ -114,9 +126,9 @@ class Authentication:
                 parameters = require_signature(
                     claim,
                     secret.keys,
-                    method=self._request.method,
-                    raw_path=self._request.raw_path,
-                    raw_query=self._request.raw_query,
+                    method=self.request.method,
+                    raw_path=self.request.raw_path,
+                    raw_query=self.request.raw_query,
                     payload_sha256=payload_sha256,
                 )
             except NotAuthenticated as error:
@@ -143,6 +155,16 @@ class _Client:
     identity: Identity
     secrets: Sequence[_Secret]
     inactive_team: str | None
+
+    def require_valid(self, secret_id: UUID | None) -> None:
+        """The secret that signed still counts, and so does the client."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        if not any(
+            each.id == secret_id and (each.expires_at is None or each.expires_at > now) for each in self.secrets
+        ):
+            raise NotAuthenticated(UNKNOWN_CLIENT)
+        if self.inactive_team is not None:
+            raise PreconditionFailed(f"team {self.inactive_team} not active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +233,8 @@ class Authenticator:
         self._last_change = self._neighbours.last_change()
         self._listening = False
         self._tasks: list[asyncio.Task[None]] = []
+        self.when_forgetting: list[Callable[[], None]] = []
+        """Told that a caller may be another by now than the one that was authenticated."""
 
     @property
     def is_listening(self) -> bool:
@@ -244,6 +268,8 @@ class Authenticator:
         self._clients.clear()
         self._users.clear()
         self._sso_users.clear()
+        for told in self.when_forgetting:
+            told()
 
     def tell_of_change(self) -> None:
         """Who may do what was changed here: it counts from the next request on, in each worker of this server."""
@@ -253,15 +279,33 @@ class Authenticator:
     def _heard(self, *_: object) -> None:
         self.forget()
 
-    def _ask_neighbours(self) -> None:
+    def ask_neighbours(self) -> None:
+        """Whether another worker of this server has changed who is who."""
         told = self._neighbours.last_change()
         if told != self._last_change:
             self._last_change = told
             self.forget()
 
+    async def renew(self, authentication: Authentication) -> Identity:
+        """Who the caller of a request under way is by now. Raises what `begin` would if the proof no longer counts."""
+        request, caller = authentication.request, authentication.caller
+        authorization = request.headers["authorization"]
+        match choose_scheme(authorization):
+            case "hmac":
+                client = await self._client(caller.kind, caller.id)
+                client.require_valid(authentication.proven_by)
+                return client.identity
+            case "bearer":
+                return (await self._check_token(authorization, request)).caller
+            case _:
+                user = await self._user(read_login_and_password(authorization)[0])
+                if user is None or user.password_hash != authentication.password_hash:
+                    raise NotAuthenticated(INVALID_CREDENTIALS)
+                return _scoped(user.identity, request.headers.get("x-dci-team-id"))
+
     async def begin(self, request: Request) -> Authentication:
         """What the head of a request proves. Raises NotAuthenticated, or NotAuthorized for a foreign team scope."""
-        self._ask_neighbours()
+        self.ask_neighbours()
         authorization = request.headers.get("authorization")
         scheme = choose_scheme(authorization)
         assert authorization is not None
@@ -274,7 +318,7 @@ class Authenticator:
     async def _begin_signature(self, authorization: str, request: Request) -> Authentication:
         claim = read_claim(authorization, request.headers)
         require_in_window(claim, datetime.now(UTC))
-        client = await self._client(claim)
+        client = await self._client(claim.client_type, claim.client_id)
         return Authentication.of_claim(client, request, claim, self.last_use)
 
     async def _check_password(self, authorization: str, request: Request) -> Authentication:
@@ -286,7 +330,9 @@ class Authenticator:
         address = self._proxies.address_of(request.peer, request.headers.get("x-forwarded-for"))
         if not await self.attempts.is_right(stored, password, login=login, address=address) or user is None:
             raise NotAuthenticated(INVALID_CREDENTIALS)
-        return self._certain(user, request)
+        authentication = self._certain(user, request)
+        authentication.password_hash = user.password_hash
+        return authentication
 
     def _certain(self, user: _User, request: Request) -> Authentication:
         identity = _scoped(user.identity, request.headers.get("x-dci-team-id"))
@@ -299,20 +345,20 @@ class Authenticator:
         login = await self._sso.read(authorization)
         return self._certain(self._sso_users.get(login) or await self._sso_user(login), request)
 
-    async def _client(self, claim: Claim) -> _Client:
-        known = self._clients.get((claim.client_type, claim.client_id))
+    async def _client(self, kind: Kind, identifier: UUID) -> _Client:
+        known = self._clients.get((kind, identifier))
         if known is not None:
             return known
         generation = self._generation
-        sql = _FIND_REMOTECI if claim.client_type == "remoteci" else _FIND_FEEDER
-        row = await fetch_row(self._db, sql, id=claim.client_id)
+        sql = _FIND_REMOTECI if kind == "remoteci" else _FIND_FEEDER
+        row = await fetch_row(self._db, sql, id=identifier)
         if row is None:
             raise NotAuthenticated(UNKNOWN_CLIENT)
         team = TeamOfCaller(row["team_id"], row["team_name"], row["team_state"], row["has_pre_release_access"])
         client = _Client(
             Identity(
-                kind=claim.client_type,
-                id=claim.client_id,
+                kind=kind,
+                id=identifier,
                 name=None,
                 fullname=None,
                 email=None,
@@ -322,13 +368,13 @@ class Authenticator:
                 special_teams=await self._special(),
             ),
             [
-                _Secret(identifier, SigningKeys(self._secrets.open(sealed, claim.client_id)), expires_at)
-                for identifier, sealed, expires_at in row["secrets"]
+                _Secret(secret_id, SigningKeys(self._secrets.open(sealed, identifier)), expires_at)
+                for secret_id, sealed, expires_at in row["secrets"]
             ],
             None if team.state == "active" else team.name,
         )
         if self._may_remember(generation, len(self._clients)):
-            self._clients[(claim.client_type, claim.client_id)] = client
+            self._clients[(kind, identifier)] = client
         return client
 
     async def _user(self, login: str) -> _User | None:
@@ -374,7 +420,7 @@ class Authenticator:
 
     def _may_remember(self, generation: int, kept: int) -> bool:
         # What was read before a notification came may be older than it.
-        self._ask_neighbours()
+        self.ask_neighbours()
         return self._listening and generation == self._generation and kept < _REMEMBERED
 
     async def _special(self) -> SpecialTeams:

@@ -2,10 +2,12 @@
 """The one `Identity` every scheme ends in: the words in which permissions are said (permissions §1)."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from dci_server.foundation.errors import NotAuthorized
+
+Kind: TypeAlias = Literal["user", "remoteci", "feeder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Identity:
     Rights are the union over the teams: a user of Red Hat and Blue reads everything and writes Blue's things.
     """
 
-    kind: Literal["user", "remoteci", "feeder"]
+    kind: Kind
     id: UUID
     name: str | None
     fullname: str | None
