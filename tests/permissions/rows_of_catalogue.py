@@ -168,6 +168,7 @@ CATALOGUE = [
     ),
     row("DELETE /topics/{topic_id}", _KNOWN_TOPICS, etag=("topics", "topic_id")),
     row("GET /topics/{topic_id}/components", _TOPICS),
+    row("GET /topics/{topic_id}/failing_cases", _TOPICS),
     row("GET /topics/{topic_id}/components/{component_id}/jobs", _with_topics(_READABLE)),
     row("POST /topics/{topic_id}/notifications", [_subscribing(target) for target in _TOPICS]),
     row("DELETE /topics/{topic_id}/notifications", _KNOWN_TOPICS),

@@ -213,6 +213,8 @@ RUNS = [
     row("GET /files/{file_id}/content", _FILES),
     row("GET /api/v2/files/{file_id}/content", _FILES),
     row("GET /files/{file_id}/junit", _FILES),
+    row("GET /jobs/{job_id}/cases", _JOBS),
+    row("GET /cases/{test_id}/runs", Target("-", {"test_id": "absent"})),
     row("POST /uploads", _openings()),
     row("HEAD /uploads/{upload_id}", _UPLOADS),
     row("PATCH /uploads/{upload_id}", _pieces()),

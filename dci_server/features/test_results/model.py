@@ -98,3 +98,91 @@ class Report(ReportHead, frozen=True):
     """A JUnit file, read and compared with the previous run (junit.md §6)."""
 
     testsuites: list[TestsuiteOfReport]
+
+
+class NextPage(Struct, frozen=True):
+    """`next` is the `after` of the next page; null on the last one."""
+
+    next: str | None
+
+
+class CaseOfJob(Struct, frozen=True):
+    """A test case in one report. `test_id` is the same in every report."""
+
+    test_id: str
+    suite: str
+    classname: str
+    name: str
+    status: Status
+    state: State
+    time: float
+    type: str | None
+    message: str | None
+    file_id: str
+    filename: str
+
+
+class CasesAnswer(Struct):
+    cases: list[CaseOfJob]
+    meta: NextPage = msgspec.field(name="_meta")
+
+
+class JobOfRun(Struct, frozen=True):
+    id: str
+    name: str
+    status: str
+    created_at: str
+
+
+class Named(Struct, frozen=True):
+    id: str
+    name: str
+
+
+class VersionOfRun(Struct, frozen=True):
+    """A component that the job tested."""
+
+    id: str
+    type: str
+    display_name: str
+    version: str
+
+
+class RunOfCase(Struct, frozen=True):
+    """How one test case went in one job."""
+
+    created_at: str
+    status: Status
+    state: State
+    time: float
+    type: str | None
+    message: str | None
+    file_id: str
+    team_id: str
+    job: JobOfRun
+    topic: Named
+    remoteci: Named
+    components: list[VersionOfRun]
+
+
+class RunsAnswer(Struct):
+    runs: list[RunOfCase]
+    meta: NextPage = msgspec.field(name="_meta")
+
+
+class FailingCase(Struct, frozen=True):
+    """How often a test case failed or broke, in how many jobs, and on how many remotecis."""
+
+    test_id: str
+    suite: str
+    classname: str
+    name: str
+    failures: int
+    jobs: int
+    remotecis: int
+    last_failure: str
+
+
+class FailingCasesAnswer(Struct):
+    cases: list[FailingCase]
+    meta: NextPage = msgspec.field(name="_meta")
