@@ -27,8 +27,10 @@ class Options(argparse.Namespace):
     connections: int
     only: str
     big: int
+    huge: bool
     jobs: int
     components: int
+    cases: int
     no_seed: bool
     workers: int
     json: Path | None
@@ -61,8 +63,10 @@ def _options() -> Options:
     parser.add_argument("--connections", type=int, default=4, help="laboratories at once [4]")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the scenarios with this in their name")
     parser.add_argument("--big", type=int, default=256, metavar="MIB", help="size of the one big upload; 0: none [256]")
+    parser.add_argument("--huge", action="store_true", help="also a report of a million test cases")
     parser.add_argument("--jobs", type=int, default=300_000, help="jobs to write before measuring [300000]")
     parser.add_argument("--components", type=int, default=100_000, help="components to write [100000]")
+    parser.add_argument("--cases", type=int, default=2_000_000, help="test cases of reports to write [2000000]")
     parser.add_argument("--no-seed", action="store_true", help="measure on the tables as they are")
     parser.add_argument("--workers", type=int, default=1, help="processes of the server that is started [1]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
@@ -134,7 +138,7 @@ async def _measure(options: Options, target: Target) -> Report:
     idle = target.processes.resident_bytes()
     seeded = await _seed(options, target)
     rows: list[Row] = []
-    for scenario in [*scenarios(options.big), *list_scenarios()]:
+    for scenario in [*scenarios(options.big, huge=options.huge), *list_scenarios()]:
         if options.only in scenario.name and scenario.caller in callers:
             _tell(scenario.name)
             asking = callers[scenario.caller]
@@ -157,8 +161,8 @@ def _callers(target: Target, host: str) -> dict[Caller, Signer | Login]:
 async def _seed(options: Options, target: Target) -> int:
     if options.no_seed or target.database_url is None:
         return 0
-    _tell(f"writing {options.jobs:,} jobs, {options.components:,} components")
-    await seed(target.database_url, options.topic, options.jobs, options.components)
+    _tell(f"writing {options.jobs:,} jobs, {options.components:,} components, {options.cases:,} test cases")
+    await seed(target.database_url, options.topic, options.jobs, options.components, options.cases)
     return options.jobs
 
 

@@ -2,10 +2,13 @@
 """Lists as screens and scripts ask for them: one scenario per family of filters, and callers whose rights cost something."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from urllib.parse import quote
+from uuid import UUID
 
 from benchmarks.load import Laboratory, Play
 from benchmarks.scenarios import Scenario
+from benchmarks.seed import CASE
 
 _SHORT = 2_000
 
@@ -29,8 +32,16 @@ def list_scenarios() -> list[Scenario]:
         Scenario(f"jobs, {name}", _get(f"/jobs?limit=20&offset=0&{query}"), _SHORT) for name, query in jobs.items()
     ]
     components = "/topics/{topic_id}/components?limit=20&offset=0&"
+    history = f"/cases/{UUID(bytes=md5(CASE.encode(), usedforsecurity=False).digest())}/runs?limit=50"
     return [
         *found,
+        Scenario("cases of a job, failed", _get("/jobs/{job_id}/cases?status=failure%2Cerror&limit=50"), _SHORT,
+                 reads_full_job=True),
+        Scenario("history of a case", _get(history), _SHORT),
+        Scenario("history of a case, failed", _get(history + "&status=failure"), _SHORT),
+        Scenario("history of a case, of 50 teams", _get(history), _SHORT, caller="member"),
+        Scenario("failing cases of a topic, 7 days", _get(
+            "/topics/{topic_id}/failing_cases?from=" + (datetime.now(UTC) - timedelta(days=7)).strftime("%Y-%m-%d")), 200),
         Scenario("jobs, offset 50,000", _get("/jobs?limit=20&offset=50000"), _SHORT),
         Scenario("components, where type, tag", _get(components + "where=" + quote("type:compose,tags:build:ga")), _SHORT),
         Scenario("components, where text", _get(components + "where=" + quote("display_name:benchmark-4000")), _SHORT),
@@ -49,6 +60,10 @@ def list_scenarios() -> list[Scenario]:
 
 def _get(target: str) -> Play:
     async def play(laboratory: Laboratory) -> None:
-        await laboratory.connection.send("GET", "/api/v1" + target.replace("{topic_id}", laboratory.topic_id))
+        await laboratory.connection.send("GET", "/api/v1" + _filled(target, laboratory))
 
     return play
+
+
+def _filled(target: str, laboratory: Laboratory) -> str:
+    return target.replace("{topic_id}", laboratory.topic_id).replace("{job_id}", laboratory.job_id)

@@ -10,7 +10,9 @@ from benchmarks.load import Laboratory, LoadError, Payload, Play
 MEBIBYTE = 1024**2
 _FILES_OF_A_RUN = 20
 _CASES = 2000
+_FEW_CASES = 500
 _MANY_CASES = 20_000
+_HUGE_CASES = 1_000_000
 _LOG_LINE = b"TASK [install : packages on node-%d] ... ok, changed=%d\n"
 
 
@@ -33,8 +35,9 @@ class Scenario:
     caller: Caller = "laboratory"
 
 
-def scenarios(big_mebibytes: int) -> list[Scenario]:
+def scenarios(big_mebibytes: int, *, huge: bool) -> list[Scenario]:
     log, junit, many = Payload.of(_log(2048)), Payload.of(_junit(_CASES)), Payload.of(_junit(_MANY_CASES))
+    few = Payload.of(_junit(_FEW_CASES))
     ten, big = Payload.of(_log(MEBIBYTE), 10), Payload.of(_log(MEBIBYTE), big_mebibytes)
     found = [
         Scenario("identity", _identity),
@@ -44,6 +47,7 @@ def scenarios(big_mebibytes: int) -> list[Scenario]:
         Scenario("jobstate", _jobstate),
         Scenario("file, 2 KiB", _upload(log), uploaded_bytes=log.size),
         Scenario("file, 10 MiB", _upload(ten), most=60, warm_up=1, uploaded_bytes=ten.size),
+        Scenario(f"JUnit, {_FEW_CASES:,} cases", _upload(few, "application/junit"), most=1000, uploaded_bytes=few.size),
         Scenario(f"JUnit, {_CASES:,} cases", _upload(junit, "application/junit"), most=1000, uploaded_bytes=junit.size),
         Scenario(
             f"JUnit, {_MANY_CASES:,} cases",
@@ -62,6 +66,18 @@ def scenarios(big_mebibytes: int) -> list[Scenario]:
             f"file, {big_mebibytes} MiB", _upload(big), most=1, connections=1, warm_up=0, uploaded_bytes=big.size
         )
         found.insert(7, one_upload)
+    if huge:
+        report = Payload.of(_junit(_HUGE_CASES))
+        found.append(
+            Scenario(
+                f"JUnit, {_HUGE_CASES:,} cases",
+                _upload(report, "application/junit"),
+                most=1,
+                connections=1,
+                warm_up=0,
+                uploaded_bytes=report.size,
+            )
+        )
     return found
 
 

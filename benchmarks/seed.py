@@ -74,8 +74,48 @@ _RUNS = (
        select 'results.xml', 100, 97, 1, 1, 1, 60000, job_id, id from uploaded""",
 )
 
+CASES_OF_A_REPORT = 1_000
+TESTS = 20_000
+CASE = "benchmark case 7"
+"""The id of a case that many reports have is the MD5 of its name."""
 
-async def seed(database_url: str, topic: str, jobs: int, components: int) -> None:
+_NAMES = f"""
+insert into test_names (key, suite, classname, name)
+select decode(md5('benchmark case ' || n), 'hex'), 'suite ' || n / 1000, 'class ' || n / 50, 'benchmark case ' || n
+from generate_series(0, {TESTS - 1}) as n on conflict do nothing
+"""
+# The newest reports have their rows, a thousand each: this month's, because partitions are there from now on.
+_NUMBERED = """
+with numbered as (
+    select tests_results.id, nextval('cases_to_remove_number_seq') as number,
+           greatest(date_trunc('month', utc_now()), utc_now() - row_number() over (order by jobs.created_at desc)
+                    * interval '10 seconds') as moment
+    from tests_results join jobs on jobs.id = tests_results.job_id where jobs.user_agent = 'benchmark'
+    order by jobs.created_at desc limit $1::integer
+)
+update tests_results set number = numbered.number, cases_at = numbered.moment, encoding = 'utf-8'
+from numbered where tests_results.id = numbered.id
+"""
+_SUITES = """
+insert into tests_suites (number, id, opened, name, is_last, tests, success, failures, errors, skipped, time, distinct_cases,
+                          additions, deletions, unchanged, regressions, successfixes, properties)
+select number, 0, 0, 'suite 0', true, 1000, 950, 50, 0, 0, 60, 1000, 0, 0, 1000, 0, 0, '[]'
+from tests_results where number is not null on conflict do nothing
+"""
+_CASES = f"""
+insert into cases (created_at, number, test_id, team_id, position, suite, status, previous_status, time, message)
+select results.cases_at, results.number, test_names.id, jobs.team_id, n, 0,
+       (array['failure', 'success'])[1 + least(n * 7 % 20, 1)]::test_status, 'success', n % 60,
+       case when n * 7 % 20 = 0 then 'expected 0, was 1' end
+from tests_results as results
+join jobs on jobs.id = results.job_id
+cross join generate_series(0, {CASES_OF_A_REPORT - 1}) as n
+join test_names on test_names.key = decode(md5('benchmark case ' || (n + results.number % 2 * 500) % {TESTS}), 'hex')
+where results.number is not null and results.number % $1::bigint = $2::bigint
+"""
+
+
+async def seed(database_url: str, topic: str, jobs: int, components: int, cases: int = 0) -> None:
     """Components, jobs with two components and a result each, a member of many teams. The laboratory is the demonstration's."""
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         database_url, server_settings={"dci.events": "off"}
@@ -89,8 +129,23 @@ async def seed(database_url: str, topic: str, jobs: int, components: int) -> Non
             await connection.execute(_JOBS, topic, jobs)
             for statement in _RUNS:
                 await connection.execute(statement)
+        await _seed_cases(connection, cases)
         # So that the measurements do not pay for what the bulk has left behind.
         await connection.execute("vacuum analyze")
         await connection.execute("checkpoint")
     finally:
         await connection.close()
+
+
+async def _seed_cases(connection: "asyncpg.Connection[asyncpg.Record]", cases: int) -> None:
+    """In parts of a few million rows, so that no statement takes long enough to be taken for lost."""
+    if not cases:
+        return
+    parts = 1 + cases // 2_000_000
+    for statement, values in (
+        (_NAMES, ()),
+        (_NUMBERED, (cases // CASES_OF_A_REPORT,)),
+        (_SUITES, ()),
+        *((_CASES, (parts, part)) for part in range(parts)),
+    ):
+        await connection.execute(statement, *values)
