@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
-    run_sql("0011_webhooks.sql")
+    run_sql("0012_webhooks.sql")
