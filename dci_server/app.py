@@ -24,6 +24,7 @@ from dci_server.features.jobs import routes as jobs
 from dci_server.features.jobstates import routes as jobstates
 from dci_server.features.keys_values import routes as keys_values
 from dci_server.features.notifications.notifier import Notifier
+from dci_server.features.packs.upkeep import packer
 from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
 from dci_server.features.remotecis import routes as remotecis
@@ -33,7 +34,7 @@ from dci_server.features.test_results.recording import JunitReader
 from dci_server.features.test_results.upkeep import CaseUpkeep
 from dci_server.features.topics import routes as topics
 from dci_server.features.uploads import routes as uploads
-from dci_server.features.uploads.upkeep import UploadKeeper
+from dci_server.features.uploads.upkeep import upload_keeper
 from dci_server.features.users import routes as users
 from dci_server.features.webhooks import routes as webhooks
 from dci_server.features.webhooks.sending import WebhookSender
@@ -134,10 +135,12 @@ def create_app() -> Application:
         remover = ObjectRemover(pool, store)
         upkeep = CaseUpkeep(pool)
         await authenticator.start()
-        keeper = UploadKeeper(app.services)
+        keeper = upload_keeper(app.services)
+        packing = packer(pool, store, settings.pack_after_seconds)
         await remover.start()
-        await keeper.start()
+        keeper.start()
         await upkeep.start()
+        packing.start()
         await numbering.start()
         await feed.start()
         try:
@@ -147,6 +150,7 @@ def create_app() -> Application:
             await feed.stop()
             await numbering.stop()
             await upkeep.stop()
+            await packing.stop()
             await keeper.stop()
             await remover.stop()
             await authenticator.stop()

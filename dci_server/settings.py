@@ -38,6 +38,9 @@ class Settings:
     unset for `secrets.key` in the data directory."""
     max_upload_bytes: int | None = None
     """DCI_MAX_UPLOAD_BYTES: the largest file; unset or 0 for no limit."""
+    pack_after_seconds: int = 300
+    """DCI_PACK_AFTER_SECONDS: when nothing has happened to a job that is over for so long, its small files move from the
+    database into one object of the file store; 0 to leave them."""
     sso_url: str | None = None
     """SSO_URL: of a Keycloak, without the realm; unset without one."""
     sso_realm: str = "redhat-external"
@@ -115,6 +118,7 @@ class Settings:
             admin_password=given.get("DCI_ADMIN_PASSWORD"),
             secrets_key=given.get("DCI_SECRETS_KEY"),
             max_upload_bytes=_number(given, "DCI_MAX_UPLOAD_BYTES", 0, 2**62, default=0) or None,
+            pack_after_seconds=_number(given, "DCI_PACK_AFTER_SECONDS", 0, 10**9, default=cls.pack_after_seconds),
             trusted_proxies=_networks(given, "DCI_TRUSTED_PROXIES"),
             sso_url=_address(given, "SSO_URL"),
             sso_realm=given.get("SSO_REALM", cls.sso_realm),

@@ -9,6 +9,7 @@ from uuid import UUID
 from dci_server.features.files import queries
 from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, packed, store_key
 from dci_server.features.jobs.access import changeable_by
+from dci_server.features.packs.actions import read_packed
 from dci_server.foundation.content import ContentReader, Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Json, Record, transaction
 from dci_server.foundation.database.sql import Condition
@@ -168,6 +169,9 @@ async def read_content(call: Call, file: Record, start: int = 0, length: int | N
     """The bytes of a file, wherever they are. Raises NotFound when the store has lost them."""
     if file["bytes"] is not None:
         whole = zlib.decompress(file["bytes"]) if file["is_compressed"] else bytes(file["bytes"])
+        return _once(whole[start:] if length is None else whole[start : start + length])
+    if file["pack_key"] is not None:
+        whole = await read_packed(call.services.store, file)
         return _once(whole[start:] if length is None else whole[start : start + length])
     return await call.services.store.read(store_key(file["team_id"], file["job_id"], file["id"]), start, length)
 

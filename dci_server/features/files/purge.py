@@ -7,6 +7,7 @@ from typing import LiteralString
 from dci_server.features.files.model import FilesAnswer, store_key
 from dci_server.features.jobs.model import ArchivedJobsAnswer
 from dci_server.features.jobs.queries import FILE_COLUMNS, JOB_COLUMNS
+from dci_server.features.packs.queries import delete_empty_packs
 from dci_server.foundation.auth.rules import SUPER_ADMINS
 from dci_server.foundation.database.connection import Connection, execute, fetch_row, fetch_rows, transaction
 from dci_server.foundation.http import Call, Response, Route, post
@@ -14,7 +15,10 @@ from dci_server.foundation.purges import Purged, purge_routes, purged_answer, re
 from dci_server.foundation.storage import Store
 
 _AT_ONCE = 50
-_OF_ROW: LiteralString = "exists (select from files_contents where file_id = files.id)"
+_IS_SMALL: LiteralString = (
+    "(exists (select from files_contents where file_id = files.id)"
+    " or exists (select from files_packed where file_id = files.id))"
+)
 
 
 async def purge_files(db: Connection, store: Store) -> Purged:
@@ -25,10 +29,11 @@ async def purge_files(db: Connection, store: Store) -> Purged:
     row = await fetch_row(
         db,
         "with purged as (delete from files where state = 'archived' and "
-        + _OF_ROW
+        + _IS_SMALL
         + " returning size) select count(*) as rows, coalesce(sum(size), 0)::bigint as size from purged",
     )
     assert row is not None
+    await delete_empty_packs(db)
     rows, size = row["rows"], row["size"]
     while some := await _purge_some(db, store):
         rows, size = rows + some.rows, size + some.size
@@ -40,8 +45,9 @@ async def _purge_some(db: Connection, store: Store) -> Purged | None:
     async with transaction(db) as connection:
         rows = await fetch_rows(
             connection,
-            """select id, team_id, job_id, size from files where state = 'archived' order by id limit %(at_once)s::integer
-               for update skip locked""",
+            "select id, team_id, job_id, size from files where state = 'archived' and not "
+            + _IS_SMALL
+            + " order by id limit %(at_once)s::integer for update skip locked",
             at_once=_AT_ONCE,
         )
         keys = [store_key(row["team_id"], row["job_id"], row["id"]) for row in rows]
@@ -61,7 +67,9 @@ async def _purge_some(db: Connection, store: Store) -> Purged | None:
 async def _purge_files(call: Call) -> Response:
     """Deletes the archived files, for good."""
     SUPER_ADMINS.require(call.caller)
-    return purged_answer("files", await purge_files(call.db, call.services.store))
+    purged = await purge_files(call.db, call.services.store)
+    await remove_objects(call)
+    return purged_answer("files", purged)
 
 
 async def _files_first(call: Call) -> Purged:

@@ -169,16 +169,18 @@ async def find_same_file(db: Connection, announced: Announcement, sha256: str, c
 
 
 async def find_file(db: Connection, file_id: UUID) -> Record | None:
-    """The file as JSON and as columns; whether its job is archived; its bytes when they are in the row."""
+    """The file as JSON and as columns; whether its job is archived; its bytes when they are in the row, or its pack."""
     return await fetch_row(
         db,
         """select files.id, files.name, files.mime, files.size, files.etag, files.updated_at, files.team_id, files.job_id,
                   jobs.name as job_name, jobs.state = 'archived' as job_is_archived,
                   contents.bytes, contents.is_compressed,
+                  packs.key as pack_key, packed.frame_start, packed.frame_size, packed.start as frame_offset,
                   (select row_to_json(f) from (select """
         + FILE_COLUMNS
         + """ from files as same where same.id = files.id) as f) as file
            from files join jobs on jobs.id = files.job_id left join files_contents as contents on contents.file_id = files.id
+                left join files_packed as packed on packed.file_id = files.id left join packs on packs.id = packed.pack_id
            where files.id = %(file_id)s::uuid and files.state <> 'archived'""",
         file_id=file_id,
     )

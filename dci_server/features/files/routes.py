@@ -49,7 +49,7 @@ async def get_content(call: Call) -> Response:
 async def get_content_or_its_place(call: Call) -> Response:
     """The bytes of a file, or a redirect to the bucket that has them."""
     file = await access.require_readable(call.db, call.caller, call.id("file_id"))
-    if file["bytes"] is None:
+    if file["bytes"] is None and file["pack_key"] is None:
         key = store_key(file["team_id"], file["job_id"], file["id"])
         location = await call.services.store.presign(call.method, key, SECONDS_OF_A_REDIRECT)
         if location is not None:

@@ -116,6 +116,13 @@ def require_version(headers: Mapping[str, str]) -> None:
 def require_piece_type(headers: Mapping[str, str]) -> None:
     if not is_piece(headers):
         raise UnsupportedMediaType(f"the body's Content-Type must be {PIECE_TYPE}")
+    require_plain(headers)
+
+
+def require_plain(headers: Mapping[str, str]) -> None:
+    """Offsets count the bytes of the file."""
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("a piece is taken as it is, without Content-Encoding; POST /files decodes")
 
 
 def is_piece(headers: Mapping[str, str]) -> bool:

@@ -14,6 +14,7 @@ from dci_server.features.uploads.model import (
     read_new_upload,
     read_offset,
     require_piece_type,
+    require_plain,
     require_version,
 )
 from dci_server.foundation.http import NO_CONTENT, Call, Headers, Response, Route, Services
@@ -60,6 +61,7 @@ def _tells(services: Services, method: str) -> Headers:
 async def open_upload(call: Call) -> Response:
     """Begins a file that is sent in pieces; `Location` says where to. The body may be its first piece."""
     require_version(call.headers)
+    require_plain(call.headers)
     new = read_new_upload(call.headers, call.services.max_upload_bytes)
     checksum = read_checksum(call.headers)
     upload = await actions.open_upload(call, new, checksum, has_piece=is_piece(call.headers))
@@ -116,7 +118,7 @@ routes = [
         answers={201: None},
         streams=True,
         headers={**_VERSION, **_CREATION, **_CHECKSUM},
-        refusals=(460,),
+        refusals=(415, 460),
         tells=_tells,
     ),
     Route(

@@ -396,6 +396,7 @@ async def test_a_refusal_speaks_the_protocol_too(client_of: ClientOf) -> None:
 
 
 BAD_OPENINGS: list[tuple[dict[str, str], int]] = [
+    ({"Content-Encoding": "gzip"}, 415),
     ({"Tus-Resumable": "0.2.2"}, 412),
     ({"Tus-Resumable": ""}, 412),
     ({"Upload-Length": ""}, 400),
@@ -436,6 +437,7 @@ async def test_what_cannot_be_opened(client_of: ClientOf, world: World, who: str
 
 
 BAD_PIECES: list[tuple[dict[str, str], int]] = [
+    ({"Content-Encoding": "zstd"}, 415),
     ({"Tus-Resumable": "2"}, 412),
     ({"Content-Type": "application/octet-stream"}, 415),
     ({"Upload-Offset": ""}, 400),
