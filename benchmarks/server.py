@@ -30,6 +30,7 @@ class OwnServer:
     database_url: str
     login: str
     password: str
+    data: Path
 
 
 @contextlib.contextmanager
@@ -59,6 +60,7 @@ def own_server(workers: int) -> Generator[OwnServer]:
                 _database_url(environment),
                 user["DCI_LOGIN"],
                 user["DCI_PASSWORD"],
+                data,
             )
         finally:
             _stop(process)
