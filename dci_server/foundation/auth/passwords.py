@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
@@ -36,6 +37,12 @@ def needs_rehash(stored_hash: str) -> bool:
         return True
 
 
+@cache
+def _stand_in() -> str:
+    """The hash that is computed when there is none: of a password that nobody has."""
+    return _HASHER.hash(secrets.token_bytes(32))
+
+
 def _usable(password: str) -> bytes | None:
     if len(password) > _LONGEST_PASSWORD or "\0" in password:
         return None
@@ -59,7 +66,7 @@ class PasswordVerdicts:
         self._lifetime = lifetime
         self._clock = clock
         self._process_key = secrets.token_bytes(32)
-        self._stand_in = _HASHER.hash(secrets.token_bytes(32))
+        self._stand_in = _stand_in()
         self._good_until: OrderedDict[bytes, float] = OrderedDict()
         self._running: dict[bytes, asyncio.Future[bool]] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, "password")
