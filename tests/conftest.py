@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -22,12 +23,13 @@ from dci_server.foundation.auth.secret_box import SecretBox, new_key, new_secret
 from dci_server.foundation.database.embedded import EmbeddedPostgres
 from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.http import Application
+from tests.databases import ReusedDatabases, run, url_of
 from tests.s3 import S3, running_s3
 from tests.signing import SignedBy
 
 ClientOf = Callable[[str], httpx.AsyncClient]
 
-_TEMPLATE = "template_dci"
+TEMPLATE = "template_dci"
 _USERS = {"admin": "admin", "epm": "EPM", "reader": "Red Hat", "alice": "Blue", "bob": "Red", "nobody": None}
 _LABS = {"blue_lab": ("remoteci", "Blue"), "red_lab": ("remoteci", "Red"), "blue_feeder": ("feeder", "Blue")}
 EVERYBODY = (*_USERS, *_LABS)
@@ -92,24 +94,16 @@ def key() -> str:
     return new_key()
 
 
-async def _run(url: str, *statements: str) -> None:
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-def _database(url: str, name: str) -> str:
-    return url.replace("/dci?", f"/{name}?")
-
-
 @pytest.fixture(scope="session")
 async def template(postgres: EmbeddedPostgres, key: str) -> World:
     """The migrated database with the cast in it."""
-    await _run(postgres.url, f"create database {_TEMPLATE}")
-    url = _database(postgres.url, _TEMPLATE)
+    # Connections are many, and a thorough proof of the password is most of what one costs.
+    password = unquote(urlsplit(postgres.url).password or "")
+    await run(postgres.url, f"set scram_iterations = 1; alter role dci password '{password}'")
+    # Nothing changes behind the back of a test: no rows are vacuumed, and no statistics gathered.
+    await run(postgres.url, "alter system set autovacuum = off", "select pg_reload_conf()")
+    await run(postgres.url, f"create database {TEMPLATE}")
+    url = url_of(postgres.url, TEMPLATE)
     await migrate(url)
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url)
     world = World(connection, SecretBox(read_keys(key)))
@@ -162,16 +156,24 @@ async def _add_cast(world: World) -> None:
 
 @asynccontextmanager
 async def cloned(postgres: EmbeddedPostgres) -> AsyncGenerator[str]:
-    """The address of a database with the cast in it, which is gone afterwards."""
+    """The address of a database of its own with the cast in it, which is gone afterwards."""
     name = f"test_{uuid4().hex}"
-    await _run(postgres.url, f"create database {name} template {_TEMPLATE} strategy file_copy")
-    yield _database(postgres.url, name)
-    await _run(postgres.url, f"drop database {name} with (force)")
+    await run(postgres.url, f"create database {name} template {TEMPLATE} strategy file_copy")
+    yield url_of(postgres.url, name)
+    await run(postgres.url, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres: EmbeddedPostgres, template: World) -> AsyncIterator[ReusedDatabases]:
+    reused = ReusedDatabases(postgres.url, TEMPLATE)
+    yield reused
+    await reused.close()
 
 
 @pytest.fixture
-async def database_url(postgres: EmbeddedPostgres, template: World) -> AsyncIterator[str]:
-    async with cloned(postgres) as url:
+async def database_url(databases: ReusedDatabases) -> AsyncIterator[str]:
+    """The address of a database with the cast in it and nothing else."""
+    async with databases.lent() as url:
         yield url
 
 

@@ -11,7 +11,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -28,42 +27,42 @@ from dci_server.foundation.database.migrate import migrate
 from dci_server.importing.progress import Progress
 from dci_server.importing.report import as_json
 from dci_server.importing.run import BATCH_BYTES, Wanted, import_hub
+from tests.conftest import World
+from tests.databases import ReusedDatabases, run, url_of
 from tests.importing.old_hub import PASSWORD, SCHEMA, SECRET, OldHub, fill, fill_oddly
 from tests.signing import SignedBy
 
 _READER = "reader_of_old_hubs"
 
 
-async def make_database(postgres: EmbeddedPostgres, prefix: str, template: str = "template1") -> str:
-    name = f"{prefix}_{uuid4().hex}"
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(postgres.url)
-    await connection.execute(f"create database {name} template {template} strategy file_copy")
-    await connection.close()
-    return postgres.url.replace("/dci?", f"/{name}?")
+async def make_database(postgres: EmbeddedPostgres, name: str) -> str:
+    """An empty one; its address."""
+    await run(postgres.url, f"create database {name}")
+    return url_of(postgres.url, name)
 
 
-async def drop_database(postgres: EmbeddedPostgres, url: str) -> None:
-    name = url.rpartition("?")[0].rpartition("/")[2]
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(postgres.url)
-    await connection.execute(f"drop database {name} with (force)")
-    await connection.close()
+@pytest.fixture(scope="session")
+async def old_databases(postgres: EmbeddedPostgres, template: World) -> AsyncIterator[ReusedDatabases]:
+    url = await make_database(postgres, "template_old")
+    await run(
+        url,
+        SCHEMA,
+        f"create role {_READER} login password 'hidden-word'; grant select on all tables in schema public to {_READER}",
+    )
+    reused = ReusedDatabases(postgres.url, "template_old")
+    yield reused
+    await reused.close()
 
 
 @pytest.fixture
-async def bare_hub(postgres: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[OldHub]:
+async def bare_hub(old_databases: ReusedDatabases, tmp_path: Path) -> AsyncIterator[OldHub]:
     """The tables without a row. Its address is that of a role that may read and nothing else."""
-    url = await make_database(postgres, "old")
-    db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url)
-    await db.execute(SCHEMA)
-    await db.execute(
-        f"""do $$ begin create role {_READER} login password 'hidden-word'; exception when duplicate_object then null; end $$;
-            grant select on all tables in schema public to {_READER}"""
-    )
-    parts = httpx.URL(url)
-    reader = url.replace(f"{parts.userinfo.decode()}@", f"{_READER}:hidden-word@")
-    yield OldHub(db, reader, tmp_path / "old" / "dci-files", tmp_path / "old" / "dci-components")
-    await db.close()
-    await drop_database(postgres, url)
+    async with old_databases.lent() as url:
+        db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url)
+        parts = httpx.URL(url)
+        reader = url.replace(f"{parts.userinfo.decode()}@", f"{_READER}:hidden-word@")
+        yield OldHub(db, reader, tmp_path / "old" / "dci-files", tmp_path / "old" / "dci-components")
+        await db.close()
 
 
 @pytest.fixture
@@ -175,19 +174,19 @@ class Report:
 
 
 @pytest.fixture(scope="session")
-async def migrated(postgres: EmbeddedPostgres) -> str:
-    """The name of a database with our tables and nobody in it."""
-    url = await make_database(postgres, "migrated")
-    await migrate(url)
-    return httpx.URL(url).path.removeprefix("/")
+async def new_databases(postgres: EmbeddedPostgres, template: World) -> AsyncIterator[ReusedDatabases]:
+    """With our tables and nobody in them."""
+    await migrate(await make_database(postgres, "template_new"))
+    reused = ReusedDatabases(postgres.url, "template_new")
+    yield reused
+    await reused.close()
 
 
 @pytest.fixture
-async def new_hub(postgres: EmbeddedPostgres, migrated: str, key: str, tmp_path: Path) -> AsyncIterator[NewHub]:
+async def new_hub(new_databases: ReusedDatabases, key: str, tmp_path: Path) -> AsyncIterator[NewHub]:
     """An empty database and an empty data directory."""
-    url = await make_database(postgres, "new", migrated)
-    yield NewHub(url, tmp_path / "data", key)
-    await drop_database(postgres, url)
+    async with new_databases.lent() as url:
+        yield NewHub(url, tmp_path / "data", key)
 
 
 LogIn = Callable[..., Awaitable[httpx.AsyncClient]]

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from dci_server.foundation.database.embedded import EmbeddedPostgres
-from tests.importing.conftest import NewHub, drop_database, import_words, make_database
+from tests.databases import ReusedDatabases
+from tests.importing.conftest import NewHub, import_words
 from tests.importing.old_hub import OldHub
 
 _KILLS = 6
@@ -23,10 +23,9 @@ _LEFT_OUT = {
 
 
 @pytest.fixture
-async def undisturbed(postgres: EmbeddedPostgres, migrated: str, key: str, tmp_path: Path) -> AsyncIterator[NewHub]:
-    url = await make_database(postgres, "undisturbed", migrated)
-    yield NewHub(url, tmp_path / "undisturbed", key)
-    await drop_database(postgres, url)
+async def undisturbed(new_databases: ReusedDatabases, key: str, tmp_path: Path) -> AsyncIterator[NewHub]:
+    async with new_databases.lent() as url:
+        yield NewHub(url, tmp_path / "undisturbed", key)
 
 
 async def _fill_more(hub: OldHub) -> None:
