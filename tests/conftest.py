@@ -5,9 +5,11 @@ Alice and `blue_lab` belong to team Blue, Bob and `red_lab` to Red; `admin`, `ep
 those roles; `nobody` is a user of no team. Blue and Red have the product RHEL.
 """
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,6 +30,10 @@ from tests.s3 import S3, running_s3
 from tests.signing import SignedBy
 
 ClientOf = Callable[[str], httpx.AsyncClient]
+
+if find_spec("sniffio") is None:
+    # httpx looks for it at every request to an application; looking through all directories in vain takes longer than that.
+    sys.modules["sniffio"] = None  # pyright: ignore[reportArgumentType]
 
 TEMPLATE = "template_dci"
 _USERS = {"admin": "admin", "epm": "EPM", "reader": "Red Hat", "alice": "Blue", "bob": "Red", "nobody": None}
