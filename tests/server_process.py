@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from dci_server.foundation.database.embedded import url_of_running
 from tests.signing import SignedBy
 
 BIN = Path(sys.executable).parent
@@ -59,7 +60,9 @@ class Running:
         return [process for process in self.processes() if _is_worker(process)]
 
     def database_url(self) -> str:
-        return command(self.data, "database-url").strip()
+        url = url_of_running(self.data / "postgres")
+        assert url is not None
+        return url
 
     def log(self) -> str:
         return log_of(self.data).read_text()
