@@ -7,10 +7,11 @@ import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import msgspec
@@ -18,9 +19,10 @@ from click.shell_completion import get_completion_class
 from rich.console import Console
 
 from dci_server import __version__, demonstration, examination, running
+from dci_server.features.test_results import retention as retention_rules
 from dci_server.foundation.auth.client_secrets import LONGEST_OVERLAP
 from dci_server.foundation.auth.secret_box import UnusableKeysError
-from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.database.connection import Connection, open_pool
 from dci_server.foundation.database.embedded import EmbeddedPostgresError
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.logs import configure_logs
@@ -43,6 +45,7 @@ _VARIABLES = {
     "log_level": "DCI_LOG_LEVEL",
 }
 
+T = TypeVar("T")
 Command = Callable[..., None]
 
 
@@ -293,6 +296,79 @@ def import_hub(
     if report is not None:
         Path(report).write_bytes(as_json(brought))
     click.echo(as_text(brought))
+
+
+@cli.group()
+def retention() -> None:
+    """For how long the rows of test cases are kept; the files they came from stay.
+
+    Of the rules that fit a job the closest counts: topic and team, topic, team, everything. The server follows
+    them every six hours.
+    """
+
+
+def _rule_options(command: Command) -> Command:
+    command = click.option("--team", help="Only of this team's jobs.")(command)
+    return click.option("--topic", help="Only of jobs on this topic.")(command)
+
+
+@retention.command("set")
+@_rule_options
+@click.option("--days", type=click.IntRange(min=1, max=36_500), help="After how many days; for ever without it.")
+@click.option("--keep-tag", "keep_tags", multiple=True, help="Not those of jobs with this tag; may be given again.")
+@with_settings
+def set_retention(
+    topic: str | None, team: str | None, days: int | None, keep_tags: tuple[str, ...], **options: str | None
+) -> None:
+    """Make a rule, or change the one there is."""
+    _with_pool(options, lambda pool: retention_rules.set_rule(pool, topic, team, days, list(keep_tags)))
+
+
+@retention.command("unset")
+@_rule_options
+@with_settings
+def unset_retention(topic: str | None, team: str | None, **options: str | None) -> None:
+    """Remove a rule."""
+    _with_pool(options, lambda pool: retention_rules.remove_rule(pool, topic, team))
+
+
+@retention.command("show")
+@with_settings
+def show_retention(**options: str | None) -> None:
+    """Each rule, and what would be removed now: a dry run."""
+    expired = _with_pool(options, retention_rules.list_expired)
+    for rule in expired:
+        what = ", ".join(
+            [f"topic {rule.topic}"] * (rule.topic is not None) + [f"team {rule.team}"] * (rule.team is not None)
+        )
+        kept = f", not with the tags {', '.join(rule.keep_tags)}" if rule.keep_tags else ""
+        age = "for ever" if rule.days is None else f"{rule.days} days"
+        click.echo(f"{what or 'everything'}: {age}{kept}")
+        click.echo(f"  past it: {rule.cases:,} cases of {rule.results:,} reports, about {rule.bytes:,} bytes")
+    if not expired:
+        click.echo("no rule: everything is kept")
+
+
+@retention.command("run")
+@with_settings
+def run_retention(**options: str | None) -> None:
+    """Remove now what is past its rule."""
+    removed = _with_pool(options, retention_rules.remove_expired)
+    click.echo(f"removed: {removed.cases:,} cases of {removed.results:,} reports")
+    if removed.months:
+        click.echo(f"dropped whole: {', '.join(removed.months)}")
+
+
+def _with_pool(options: dict[str, str | None], work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(url: str) -> T:
+        pool = await open_pool(url, size=1)
+        try:
+            return await work(pool)
+        finally:
+            await pool.close()
+
+    with running.database(_settings(options)) as settings, running.explaining_database_errors():
+        return asyncio.run(run(settings.database_url or ""))
 
 
 @cli.command("rewrap-secrets")

@@ -65,7 +65,8 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_the_commands_are_those_of_the_manual() -> None:
     assert set(cli.commands) == {
-        "completion", "database-url", "demo", "doctor", "import", "migrate", "openapi", "provision", "rewrap-secrets", "serve",
+        "completion", "database-url", "demo", "doctor", "import", "migrate", "openapi", "provision", "retention", "rewrap-secrets",
+        "serve",
     }  # fmt: skip
 
 
@@ -133,6 +134,23 @@ def test_the_doctor_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
     assert told.code == 1
     assert len(problems) == 3
     assert "hidden" not in told.out + told.err
+
+
+def test_retention_is_set_tried_and_followed(run: Run, database_url: str) -> None:
+    assert run("retention", "show", DATABASE_URL=database_url).out == "no rule: everything is kept\n"
+    assert run("retention", "set", "--days", "30", "--keep-tag", "ga", "--keep-tag", "x").code == 0
+    assert run("retention", "set", "--team", "Blue").code == 0
+
+    shown = run("retention", "show").out.splitlines()
+
+    assert shown[0] == "everything: 30 days, not with the tags ga, x"
+    assert shown[1].startswith("  past it: 0 cases of 0 reports")
+    assert shown[2] == "team Blue: for ever"
+    assert run("retention", "run").out == "removed: 0 cases of 0 reports\n"
+    assert run("retention", "unset").code == 0
+    refused = run("retention", "unset")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert run("retention", "set", "--topic", "nowhere").code == 1
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Path) -> None:

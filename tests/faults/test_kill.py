@@ -89,6 +89,7 @@ async def survive(house: House, name: str, victim: Victim, workers: int) -> None
     async with laboratory(running) as lab:
         await everything_is_there(lab, name, answered)
     await store_holds_what_rows_refer_to(running)
+    await only_results_have_cases(running)
     assert psutil.wait_procs(processes, timeout=30)[1] == []
     assert stop(running) in (0, 130)
     house.answered.jobs |= answered.jobs
@@ -124,6 +125,52 @@ async def reported_until_killed(running: Running, name: str, victim: Victim) -> 
         over.set()
         await reporting
         return answered, processes
+
+
+async def test_a_kill_in_the_middle_of_a_report_leaves_no_case_behind(house: House) -> None:
+    running = house.opens(1)
+    async with laboratory(running) as lab:
+        topic = (await lab.get("/topics", params={"where": "name:RHEL-9.6"})).json()["topics"][0]["id"]
+        job = (await lab.post("/jobs/schedule", json={"topic_id": topic})).json()["job"]["id"]
+        report = b"<testsuite>%b</testsuite>" % b"".join(b'<testcase name="%d"/>' % n for n in range(200_000))
+        headers = {"DCI-NAME": "junit", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+        sending = asyncio.create_task(lab.post("/files", content=report, headers=headers))
+        db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(running.database_url())
+        async with asyncio.timeout(120):
+            while not await db.fetchval("select exists (select from cases)"):
+                assert not sending.done()
+        kill(running.processes(), running.workers(), "everything")
+        with suppress(httpx.TransportError):
+            await sending
+        db.terminate()
+    running.process.wait(60)
+
+    running = house.opens(1)
+    async with laboratory(running) as lab:
+        assert (await lab.get(f"/jobs/{job}/files")).json()["files"] == []
+        assert (await lab.get(f"/jobs/{job}/results")).json()["results"] == []
+    await only_results_have_cases(running)
+    db = await asyncpg.connect(running.database_url())
+    assert await db.fetchval("select count(*) from cases") == 0
+    await db.close()
+
+
+async def only_results_have_cases(running: Running) -> None:
+    """After one pass of the upkeep, which a starting server makes by itself."""
+    db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(running.database_url())
+    try:
+        async with asyncio.timeout(60):
+            while await db.fetchval("select count(*) from cases_to_remove"):
+                await asyncio.sleep(0.1)
+        differing = await db.fetch(
+            """select number, coalesce(results.total, 0) as told, coalesce(counted.rows, 0) as there
+               from (select number, total from tests_results where number is not null) as results
+               full join (select number, count(*) as rows from cases group by number) as counted using (number)
+               where coalesce(results.total, 0) <> coalesce(counted.rows, 0)"""
+        )
+    finally:
+        await db.close()
+    assert differing == []
 
 
 async def some_files(answered: Answered, number: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rows of cases need beside the requests: a partition for each month, and the removal of those nobody has."""
+"""What the rows of cases need beside the requests: a partition for each month, and the removal of what is not kept."""
 
 import asyncio
 from contextlib import suppress
@@ -9,11 +9,13 @@ import asyncpg
 import structlog
 
 from dci_server.features.test_results import queries
+from dci_server.features.test_results.retention import remove_expired
 from dci_server.foundation.database.connection import Connection, transaction
 from dci_server.foundation.errors import ApiError
 
 _SECONDS_BETWEEN_PASSES = 60.0
 _SECONDS_BETWEEN_MONTHS = 3600.0
+_SECONDS_BETWEEN_RETENTIONS = 6 * 3600.0
 _AT_ONCE = 10
 
 log = structlog.get_logger("dci_server.upkeep")
@@ -49,12 +51,17 @@ class CaseUpkeep:
                 await self._task
 
     async def _run(self) -> None:
-        next_month = monotonic()
+        next_month = next_retention = monotonic()
         while True:
             try:
                 if monotonic() >= next_month:
                     await queries.prepare_months(self._db)
                     next_month = monotonic() + _SECONDS_BETWEEN_MONTHS
+                if monotonic() >= next_retention:
+                    removed = await remove_expired(self._db)
+                    if removed.results or removed.months:
+                        log.info("test cases were kept for long enough", results=removed.results, cases=removed.cases)
+                    next_retention = monotonic() + _SECONDS_BETWEEN_RETENTIONS
                 await remove_due_cases(self._db)
             except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 # Until it succeeds cases without a month are kept in a partition of their own, so that nothing is refused.
