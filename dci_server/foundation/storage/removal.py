@@ -26,7 +26,7 @@ UNCLAIMED_FOR: LiteralString = "interval '6 hours'"
 """From the announcement of an object to the row that refers to it."""
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_OF_A_ROW = re.compile(rf"(?:files|components)/{_UUID}/{_UUID}/{_UUID}")
+_OF_A_ROW = re.compile(rf"(?:files|components|packs)/{_UUID}/{_UUID}/{_UUID}|uploads/{_UUID}/{_UUID}")
 _LONGEST_UPLOAD = timedelta(hours=6)
 _SECONDS_BETWEEN_PASSES = 60.0
 _SECONDS_BETWEEN_SWEEPS = 6 * 3600.0
@@ -76,7 +76,7 @@ async def count_unreferenced(db: Connection, store: Store, most: int) -> Unrefer
     Other things below `components/` are the trees of components, which no row refers to.
     """
     looked_at = objects = size = 0
-    for prefix in ("files", "components"):
+    for prefix in ("files", "components", "packs", "uploads"):
         async for entries in store.entries(prefix):
             strays = await _strays(db, [entry.key for entry in entries])
             objects += len(strays)
@@ -96,6 +96,9 @@ async def _strays(db: Connection, keys: list[str]) -> set[str]:
                              and file_key(files.team_id, files.job_id, files.id) = found.key)
              and not exists (select from component_files where component_files.id = found.id
                              and component_files.key = found.key)
+             and not exists (select from packs where packs.id = found.id and packs.key = found.key)
+             and not exists (select from uploads_pieces where upload_id = split_part(found.key, '/', 2)::uuid
+                             and uploads_pieces.key = found.key)
              and not exists (select from objects_to_remove where objects_to_remove.key = found.key)""",
         keys=suspects,
         ids=[UUID(key.rpartition("/")[2]) for key in suspects],

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files whose bytes are in a bucket: the same to whoever sends and reads them."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,7 @@ import httpx
 import obstore
 import pytest
 
+from dci_server.features.packs.actions import pack_next_job
 from dci_server.foundation.http import Application
 from dci_server.foundation.storage import open_store
 from dci_server.foundation.storage.removal import count_unreferenced, remove_due
@@ -166,3 +168,47 @@ async def test_objects_that_no_row_refers_to_are_counted(
     found = await count_unreferenced(app.services.db, app.services.store, 1000)
 
     assert (found.objects, found.size, found.is_all) == (1, 5, True)
+
+
+async def test_pieces_become_one_object(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str
+) -> None:
+    assert app.services is not None
+    db, store = app.services.db, app.services.store
+    lab, job = client_of("blue_lab"), await world.job()
+    words = f"job_id {b64encode(job.encode()).decode()},name eA=="
+    tus = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+
+    opened = await lab.post("/uploads", headers={**tus, "Upload-Length": str(len(BIG)), "Upload-Metadata": words})
+    where = f"http://dci.test{opened.headers['location']}"
+    await lab.patch(where, content=BIG[:1000], headers={**tus, "Upload-Offset": "0"})
+    assert [key.partition("/")[0] for key in s3.keys(prefix)] == ["uploads"]
+    assert (await count_unreferenced(db, store, 1000)).objects == 0
+    last = await lab.patch(where, content=BIG[1000:], headers={**tus, "Upload-Offset": "1000"})
+
+    file_id = last.headers["dci-file-id"]
+    assert (await lab.get(f"/files/{file_id}/content")).content == BIG
+    await remove_due(db, store)
+    assert s3.keys(prefix) == [f"files/{world.ids['Blue']}/{job}/{file_id}"]
+
+
+async def test_small_files_of_a_job_that_is_over_are_one_object(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str
+) -> None:
+    assert app.services is not None
+    db, store = app.services.db, app.services.store
+    lab, job = client_of("blue_lab"), await world.job()
+    contents = [BIG[n : n + 500] for n in range(60)]
+    ids = [(await upload(lab, job, content)).json()["file"]["id"] for content in contents]
+    await lab.post("/jobstates", json={"job_id": job, "status": "success"})
+
+    await pack_next_job(db, store, 0)
+
+    assert [key.partition("/")[0] for key in s3.keys(prefix)] == ["packs"]
+    assert (await count_unreferenced(db, store, 1000)).objects == 0
+    for version in ("http://dci.test/api/v1", "http://dci.test/api/v2"):
+        read = await lab.get(f"{version}/files/{ids[50]}/content")
+        assert (read.status_code, read.content) == (200, contents[50])
+    await world.db.execute("delete from packs")
+    await world.db.execute("delete from objects_to_remove")
+    assert (await count_unreferenced(db, store, 1000)).objects == 1
