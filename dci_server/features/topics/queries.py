@@ -46,28 +46,37 @@ TOPIC_COLUMNS: LiteralString = (
     "topics.id, topics.created_at, topics.updated_at, topics.etag, topics.name, topics.product_id, topics.next_topic_id, "
     "topics.component_types, topics.component_types_optional, topics.export_control, topics.data, topics.state"
 )
-TOPIC: LiteralString = (
-    "select "
-    + TOPIC_COLUMNS
-    + """,
+
+
+def _topic_with_relations(usable: Condition) -> LiteralString:
+    """`data` holds what pulls a topic's content: that of the next topic is for those who may use it too."""
+    return (
+        "select "
+        + TOPIC_COLUMNS
+        + """,
     (select row_to_json(p) from (select """
-    + PRODUCT_COLUMNS
-    + """ from products
+        + PRODUCT_COLUMNS
+        + """ from products
         where products.id = topics.product_id) as p) as product,
-    (select row_to_json(n) from (select id, created_at, updated_at, etag, name, product_id, next_topic_id,
-        component_types, component_types_optional, export_control, data, state from topics as following
-        where following.id = topics.next_topic_id) as n) as next_topic
+    (select row_to_json(n) from (select topics.id, topics.created_at, topics.updated_at, topics.etag, topics.name,
+        topics.product_id, topics.next_topic_id, topics.component_types, topics.component_types_optional,
+        topics.export_control, case when """
+        + usable.sql
+        + """ then topics.data else '{}'::json end as data, topics.state
+        from (select topics.next_topic_id as id) as following join topics using (id)) as n) as next_topic
 """
-)
+    )
 
 
-async def list_topics(db: Connection, visible: Condition, listing: Listing) -> Json[list[Topic]]:
-    return await fetch_page(db, Topic, "topics", TOPIC, "topics", visible, listing)
+async def list_topics(db: Connection, visible: Condition, usable: Condition, listing: Listing) -> Json[list[Topic]]:
+    select = _topic_with_relations(usable)
+    return await fetch_page(db, Topic, "topics", select, "topics", visible, listing, params=usable.params)
 
 
 async def find_topic(db: Connection, topic_id: UUID, usable: Condition) -> Json[Topic] | None:
     not_archived = Condition("topics.state <> 'archived'")
-    return await fetch_one(db, Topic, TOPIC + " from topics", by_id("topics", topic_id), not_archived, usable)
+    select = _topic_with_relations(usable)
+    return await fetch_one(db, Topic, select + " from topics", by_id("topics", topic_id), not_archived, usable)
 
 
 async def find_state(db: Connection, topic_id: UUID, usable: Condition) -> Record | None:

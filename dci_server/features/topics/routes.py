@@ -21,7 +21,8 @@ from dci_server.foundation.purges import purge_routes, remove_objects
 
 async def list_topics(call: Call) -> Response:
     """The topics of the caller's products."""
-    return page(await queries.list_topics(call.db, access.visible_to(call.caller), call.listing(queries.COLUMNS)))
+    visible, usable = access.visible_to(call.caller), access.usable_by(call.caller)
+    return page(await queries.list_topics(call.db, visible, usable, call.listing(queries.COLUMNS)))
 
 
 async def get_topic(call: Call) -> Response:

@@ -83,6 +83,29 @@ async def test_a_next_topic_is_embedded_and_can_be_taken_away(client_of: ClientO
     assert unlinked.json()["topic"]["next_topic_id"] is None
 
 
+@pytest.mark.parametrize(
+    ("who", "exported", "shown"),
+    [("alice", False, {}), ("alice", True, {"pull_secret": "s"}), ("epm", False, {"pull_secret": "s"})],
+)
+async def test_the_data_of_the_next_topic_is_for_those_who_may_use_it(
+    client_of: ClientOf, world: World, who: str, exported: bool, shown: dict[str, str]
+) -> None:
+    following = await world.add(
+        "topics",
+        name="RHEL-10",
+        product_id=world.ids["RHEL"],
+        export_control=exported,
+        data='{"pull_secret": "s"}',
+    )
+    await world.db.execute("update topics set next_topic_id = $1 where id = $2", following, world.ids["RHEL-9.6"])
+
+    alone = await topic_of(client_of(who), world.ids["RHEL-9.6"])
+    listed = (await client_of(who).get("/topics?where=name:RHEL-9.6")).json()["topics"]
+
+    assert [topic["next_topic"]["data"] for topic in (alone, *listed)] == [shown, shown]
+    assert alone["next_topic"]["name"] == "RHEL-10"
+
+
 async def test_of_ten_writers_with_one_etag_one_wins(client_of: ClientOf, world: World) -> None:
     epm, topic_id = client_of("epm"), world.ids["RHEL-9.6"]
     etag = (await topic_of(epm, topic_id))["etag"]
