@@ -18,6 +18,7 @@ from dci_server.foundation.database.connection import Connection, fetch_rows, fe
 from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_of_running
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
+from dci_server.foundation.outgoing.mail import MailServerUnavailable
 from dci_server.foundation.storage import StoreUrlError, open_store
 from dci_server.foundation.storage.removal import Unreferenced, count_unreferenced, count_waiting
 from dci_server.settings import Settings
@@ -57,6 +58,7 @@ async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> Async
         ("stored objects", look_at_objects),
         ("single sign-on", _look_at_single_sign_on),
         ("webhooks", _look_at_webhooks),
+        ("mail", _look_at_mail),
         ("address", _look_at_address),
     )
     for part, look in looks:
@@ -174,6 +176,18 @@ async def _look_at_webhooks(settings: Settings) -> str:
         return "this server sends nothing (DCI_DELIVERIES=off); another one on the same database must"
     allowed = settings.webhook_allowed_targets
     return "sent to public addresses" + (f", and to {', '.join(allowed)}" if allowed else " only")
+
+
+async def _look_at_mail(settings: Settings) -> str:
+    server = settings.mail_server
+    if server is None:
+        return "off; DCI_EMAIL_SERVER turns it on"
+    place = f"{server.host}:{server.port}"
+    try:
+        async with server.connection():
+            return f"sent as {server.sender} through {place}"
+    except MailServerUnavailable as error:
+        raise Problem(f"{place}: {error}; see DCI_EMAIL_SERVER and the variables that begin like it") from error
 
 
 async def _require_known_schema(db: Connection) -> str:

@@ -101,7 +101,7 @@ def own_database(settings: Settings) -> Generator[tuple[Settings, EmbeddedPostgr
         yield settings, None
         return
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    connections = max(100, 20 + 15 * settings.workers)
+    connections = max(100, 20 + 18 * settings.workers)
     with EmbeddedPostgres(settings.database_directory, max_connections=connections) as postgres:
         yield replace(settings, database_url=postgres.url), postgres
 

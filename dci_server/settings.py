@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
+from dci_server.foundation.outgoing.mail import MailServer, Tls, is_address
+
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_NUMBER = 20
@@ -69,6 +71,20 @@ class Settings:
     """DCI_EVENTS_KEPT_DAYS: how long events are kept; they go by whole weeks."""
     deliveries: bool = True
     """DCI_DELIVERIES: whether this server sends notifications; of several servers on one database one must."""
+    ui_url: str = "https://www.distributed-ci.io"
+    """DCI_UI_URL: what links for people begin with."""
+    email_server: str | None = None
+    """DCI_EMAIL_SERVER: the mail server; unset to send no mail."""
+    email_port: int = 587
+    """DCI_EMAIL_SERVER_PORT: of the mail server."""
+    email_tls: Tls = "starttls"
+    """DCI_EMAIL_TLS: starttls, tls (from the first byte), or none."""
+    email_account: str = "no-reply@distributed-ci.io"
+    """DCI_EMAIL_ACCOUNT: whom to log in as, when there is a password."""
+    email_password: str | None = None
+    """DCI_EMAIL_PASSWORD: of that account; unset for a server that wants none."""
+    email_sender: str | None = None
+    """DCI_EMAIL_FROM: the address that mail is from; unset for the account."""
     webhook_timeout: int = 10
     """DCI_WEBHOOK_TIMEOUT: for how many seconds a webhook may take to answer."""
     webhook_allowed_targets: tuple[str, ...] = ()
@@ -90,6 +106,19 @@ class Settings:
         return self.data_dir / "secrets.key"
 
     @property
+    def mail_server(self) -> MailServer | None:
+        if self.email_server is None:
+            return None
+        return MailServer(
+            self.email_server,
+            self.email_port,
+            self.email_tls,
+            self.email_account,
+            self.email_password,
+            self.email_sender or self.email_account,
+        )
+
+    @property
     def sso_address(self) -> str | None:
         """What the provider's `/.well-known/openid-configuration` is below; None without single sign-on."""
         if self.sso_url is not None:
@@ -108,6 +137,10 @@ class Settings:
             raise SettingsError("SSO_PUBLIC_KEY needs SSO_ISSUER, or SSO_URL: the provider whose tokens are believed")
         if ("RHDL_SERVICE_ACCOUNT_ACCESS_KEY" in given) != ("RHDL_SERVICE_ACCOUNT_SECRET_KEY" in given):
             raise SettingsError("RHDL_SERVICE_ACCOUNT_ACCESS_KEY and RHDL_SERVICE_ACCOUNT_SECRET_KEY need each other")
+        if "DCI_EMAIL_SERVER" in given and not is_address(
+            given.get("DCI_EMAIL_FROM", given.get("DCI_EMAIL_ACCOUNT", cls.email_account))
+        ):
+            raise SettingsError("DCI_EMAIL_FROM, or DCI_EMAIL_ACCOUNT, is an address like no-reply@example.org")
         return cls(
             host=given.get("DCI_HOST", cls.host),
             port=_number(given, "DCI_PORT", 0, 65535, default=cls.port),
@@ -131,6 +164,13 @@ class Settings:
             rhdl_access_key=given.get("RHDL_SERVICE_ACCOUNT_ACCESS_KEY"),
             rhdl_secret_key=given.get("RHDL_SERVICE_ACCOUNT_SECRET_KEY"),
             events_kept_days=_number(given, "DCI_EVENTS_KEPT_DAYS", 1, 36_500, default=cls.events_kept_days),
+            ui_url=(_address(given, "DCI_UI_URL") or cls.ui_url).rstrip("/"),
+            email_server=given.get("DCI_EMAIL_SERVER"),
+            email_port=_number(given, "DCI_EMAIL_SERVER_PORT", 1, 65535, default=cls.email_port),
+            email_tls=_tls(given, "DCI_EMAIL_TLS"),
+            email_account=given.get("DCI_EMAIL_ACCOUNT", cls.email_account),
+            email_password=given.get("DCI_EMAIL_PASSWORD"),
+            email_sender=given.get("DCI_EMAIL_FROM"),
             deliveries=_switch(given, "DCI_DELIVERIES", default="on"),
             webhook_timeout=_number(given, "DCI_WEBHOOK_TIMEOUT", 1, 120, default=cls.webhook_timeout),
             webhook_allowed_targets=_targets(given, "DCI_WEBHOOK_ALLOWED_TARGETS"),
@@ -172,6 +212,18 @@ def _switch(given: Mapping[str, str], name: str, *, default: str = "off") -> boo
     if text.lower() not in _SWITCH:
         raise SettingsError(f"{name} is one of {', '.join(_SWITCH)}; not {text!r}")
     return _SWITCH[text.lower()]
+
+
+def _tls(given: Mapping[str, str], name: str) -> Tls:
+    match given.get(name, "starttls").lower():
+        case "none":
+            return "none"
+        case "starttls":
+            return "starttls"
+        case "tls":
+            return "tls"
+        case other:
+            raise SettingsError(f"{name} is one of none, starttls, tls; not {other!r}")
 
 
 def _networks(given: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Receiver:
 
     async def wait_for(self, count: int) -> list[Received]:
         """Until so many requests have arrived."""
-        async with self.arrived, asyncio.timeout(15):
+        async with asyncio.timeout(15), self.arrived:
             await self.arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 

@@ -26,12 +26,15 @@ class Repeating:
         self._once = once
         self._idle = idle
         self._woken = asyncio.Event()
+        self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:
+        # Said too, because a library that waits may lose a cancellation.
+        self._is_stopping = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -41,7 +44,7 @@ class Repeating:
         self._woken.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             self._woken.clear()
             if await self._found_work():
                 continue

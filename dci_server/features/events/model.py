@@ -21,11 +21,12 @@ EventType: TypeAlias = Literal[
     "team_changed",
     "remoteci_changed",
     "secret_rotated",
+    "webhook_disabled",
 ]
 TYPES: tuple[str, ...] = get_args(EventType)
 """What each carries in its `data` is in docs/events.md."""
 
-SubjectKind: TypeAlias = Literal["job", "file", "component", "topic", "team", "remoteci", "feeder"]
+SubjectKind: TypeAlias = Literal["job", "file", "component", "topic", "team", "remoteci", "feeder", "webhook"]
 
 
 class Subject(Struct, frozen=True):

@@ -14,7 +14,7 @@ from dci_server.foundation.database.connection import Connection, Json, fetch_ro
 from dci_server.foundation.database.sql import Condition, all_of
 from dci_server.foundation.events.feed import LiveEvent
 
-_EVENT: LiteralString = """
+EVENT: LiteralString = """
     select events.id, events.created_at, events.type,
            json_build_object('kind', events.subject_kind, 'id', events.subject_id) as subject, events.team_id,
            events.topic_id, events.remoteci_id, events.job_id, events.actor_id, events.data
@@ -41,7 +41,7 @@ _PAGE: LiteralString = (
     _LOOKED_AT
     + """, page as (
     select json_agg(row_to_json(event) order by event.id) as items, count(*) as rows, max(event.id) as last_id from ("""
-    + _EVENT
+    + EVENT
     + _IN_THERE
 )
 _PAGE_DONE: LiteralString = """
@@ -107,7 +107,7 @@ _MISSED: LiteralString = (
     + ", page as (select string_agg("
     + _TEXT
     + ", '' order by event.id) as texts, count(*) as rows, max(event.id) as last_id from ("
-    + _EVENT
+    + EVENT
     + _IN_THERE
 )
 
@@ -144,7 +144,7 @@ class EventTable:
                 from events where id > %(after)s::bigint and numbered_at >= %(since)s::timestamp
                 order by id limit %(most)s::integer
             ) as found cross join lateral ("""
-            + _EVENT
+            + EVENT
             + " where events.id = found.id and events.numbered_at = found.numbered_at) as event order by found.id",
             after=after,
             since=since,

@@ -9,7 +9,8 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from dci_server.features.webhooks.due import forget_old
+from dci_server.features.notifications import mails
+from dci_server.features.webhooks import due
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection
 
@@ -56,7 +57,8 @@ class Notifier:
 
     async def _clean(self) -> bool:
         """What was delivered or given up is kept for a month, to be looked at."""
-        return await forget_old(self._db, days=_DAYS_KEPT, most=_AT_ONCE) == _AT_ONCE
+        gone = [await forget(self._db, days=_DAYS_KEPT, most=_AT_ONCE) for forget in (due.forget_old, mails.forget_old)]
+        return _AT_ONCE in gone
 
     async def _listen(self) -> None:
         """Without it everything is found a few seconds later, when the works look by themselves."""

@@ -146,12 +146,17 @@ async def note_failure(
                             || coalesce(%(error)s::text, 'status ' || %(status)s::integer)
                        else disabled_reason end
                from before where webhooks.id = before.id
-               returning webhooks.id, name, is_hopeless
+               returning webhooks.id, team_id, name, disabled_reason, is_hopeless
            ), given_up as (
                update webhooks_deliveries set state = 'failed', error = 'the webhook was disabled'
                from counted
                where is_hopeless and webhook_id = counted.id and webhooks_deliveries.state = 'waiting'
                      and webhooks_deliveries.id <> %(id)s::uuid
+           ), told as (
+               insert into events_outbox (type, subject_kind, subject_id, team_id, data)
+               select 'webhook_disabled', 'webhook', id, team_id,
+                      jsonb_build_object('name', name, 'reason', disabled_reason)
+               from counted where is_hopeless
            )
            select name from counted where is_hopeless""",
         id=due.id,
