@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0015"
-down_revision = "0014"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
-    run_sql("0015_retention.sql")
+    run_sql("0014_retention.sql")
