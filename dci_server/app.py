@@ -21,6 +21,7 @@ from dci_server.features.files import routes as files
 from dci_server.features.identity import routes as identity
 from dci_server.features.job_components import routes as job_components
 from dci_server.features.jobs import routes as jobs
+from dci_server.features.jobs_events import routes as jobs_events
 from dci_server.features.jobstates import routes as jobstates
 from dci_server.features.keys_values import routes as keys_values
 from dci_server.features.notifications.fan_out import FanOut
@@ -30,6 +31,7 @@ from dci_server.features.packs.upkeep import packer
 from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
 from dci_server.features.remotecis import routes as remotecis
+from dci_server.features.statistics import routes as statistics
 from dci_server.features.teams import routes as teams
 from dci_server.features.test_results import routes as test_results
 from dci_server.features.test_results.recording import JunitReader
@@ -82,6 +84,8 @@ _FEATURES = (
     feeders,
     audits,
     events,
+    jobs_events,
+    statistics,
     webhooks,
 )
 

@@ -55,7 +55,8 @@ _SUCCESSES = {
 _TEXT: object = {"type": "string"}
 _BYTES: object = {"schema": {}}
 _UUID: object = {"type": "string", "format": "uuid"}
-_TEXTS = ("path",)
+_NUMBER: object = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_IN_PATHS: Mapping[str, object] = {"path": _TEXT, "first_id": _NUMBER}
 """What is no id in a path."""
 _LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
     "limit": ({"type": "integer", "minimum": 1, "default": 20}, "At most 200 are given; only together with offset."),
@@ -201,9 +202,7 @@ def _operation(route: RouteDescription, identifier: str, contents: Mapping[Any, 
 def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
     names = cast("list[str]", re.findall(r"\{(\w+)\}", route.path))
     found: list[dict[str, Any]] = []
-    found.extend(
-        {"name": name, "in": "path", "required": True, "schema": _TEXT if name in _TEXTS else _UUID} for name in names
-    )
+    found.extend({"name": name, "in": "path", "required": True, "schema": _IN_PATHS.get(name, _UUID)} for name in names)
     columns = sorted(route.list_parameters)
     if columns:
         possible = (name for name in _LIST_PARAMETERS if _NEEDS_COLUMN.get(name, columns[0]) in columns)

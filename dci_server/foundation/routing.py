@@ -38,6 +38,19 @@ class _Tree(Convertor[str]):
         return value
 
 
+class _Number(Convertor[int]):
+    """Digits, as many as PostgreSQL's bigint surely holds."""
+
+    regex = r"[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _Number())
 register_url_convertor("uuid", _LiberalUuid())
 register_url_convertor("tree", _Tree())
 

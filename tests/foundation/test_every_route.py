@@ -25,6 +25,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
 
 def _url(path: str) -> str:
     """The address with an id for each parameter; nothing has that id."""
+    path = re.sub(r"\{\w+:number\}", "7", path)
     return "http://dci.test" + re.sub(r"\{\w+:uuid\}", str(uuid4()), path).replace("{path:path}", "a/b.txt")
 
 

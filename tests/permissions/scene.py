@@ -116,6 +116,7 @@ async def build_scene(world: World, store: Store) -> Scene:
         await _add_what_a_team_has(world, owner)
     await _add_what_was_archived(world, store)
     await _add_links(world)
+    await world.db.execute("update jobs_events_sequence set etag = repeat('0', 32)")
     for job in (*(f"job of {owner}" for owner in OWNERS), "job archived", "absent"):
         world.ids[f"metadata for {job}"] = f"name eA==,job_id {b64encode(world.ids[job].encode()).decode()}"
     for name, owner in (*((f"of {owner}", owner) for owner in OWNERS), ("of the hub", None)):

@@ -105,6 +105,7 @@ TAKEN: Mapping[str, str] = {
     "PUT /feeders/{feeder_id}": "state team_id",
     "POST /pipelines": "state team_id",
     "PUT /pipelines/{pipeline_id}": "state",
+    "PUT /jobs_events/sequence": "",
     "POST /webhooks": "state team_id",
     "PUT /webhooks/{webhook_id}": "state",
     "POST /jobs": "pipeline_id previous_job_id remoteci_id state team_id topic_id update_previous_job_id",
