@@ -17,12 +17,13 @@ from tests.faults.load import Answered, content_of, is_junit, report
 from tests.server_process import Running, command, free_port, start, stop
 from tests.signing import SignedBy
 
-Victim = Literal["server", "postmaster", "worker", "everything"]
+Victim = Literal["server", "postmaster", "backend", "worker", "everything"]
 
 ROUNDS: list[tuple[Victim, int]] = [
     ("server", 1),
     ("everything", 1),
     ("postmaster", 1),
+    ("backend", 1),
     ("server", 2),
     ("worker", 2),
     ("everything", 2),
@@ -66,7 +67,9 @@ async def test_what_was_answered_survives_a_kill_and_nothing_else_is_seen(house:
 async def test_forty_kills(house: House) -> None:
     for number in range(40):
         workers = random.choice([1, 2, 3])
-        victim: Victim = random.choice(["server", "postmaster", "everything", "worker" if workers > 1 else "server"])
+        victim: Victim = random.choice(
+            ["server", "postmaster", "backend", "everything", "worker" if workers > 1 else "server"]
+        )
         await survive(house, f"r{number}", victim, workers)
     await nothing_of_earlier_rounds_is_missing(house)
 
@@ -75,7 +78,7 @@ async def survive(house: House, name: str, victim: Victim, workers: int) -> None
     """Load, kill in the middle of it, start again, look at everything."""
     running = house.opens(workers)
     answered, processes = await reported_until_killed(running, name, victim)
-    if victim == "worker":
+    if victim in ("worker", "backend"):
         async with laboratory(running) as lab:
             await everything_is_there(lab, name, answered)
         assert stop(running) in (0, 130)
@@ -122,6 +125,9 @@ async def reported_until_killed(running: Running, name: str, victim: Victim) -> 
         if victim == "worker":
             # Requests of that worker were cut; the laboratories go on with the others.
             await replaced(running, workers)
+        if victim == "backend":
+            # PostgreSQL ends all the others too, recovers, and takes connections again; the laboratories wait for nothing.
+            await some_files(answered, len(answered.files) + 10)
         over.set()
         await reporting
         return answered, processes
@@ -185,6 +191,8 @@ def kill(processes: list[psutil.Process], workers: list[psutil.Process], victim:
         doomed = [server]
     elif victim == "postmaster":
         doomed = [process for process in others if process.name() == "postgres" and process.ppid() == server.pid]
+    elif victim == "backend":
+        doomed = [process for process in others if "[local]" in " ".join(process.cmdline())][:1]
     elif victim == "worker":
         doomed = workers[:1]
     else:

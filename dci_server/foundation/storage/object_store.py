@@ -47,6 +47,8 @@ SMALLEST_PART = 8 * MIB
 MOST_PARTS = 9_000
 PARTS_AT_ONCE = 2
 SECONDS_TO_ANSWER_A_PROBE = 10
+SECONDS_FOR_AN_ANSWER = 60
+"""From a request to the last byte of its answer; a request is of 8 MiB or so at most."""
 
 
 def open_bucket(scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) -> "BucketStore":
@@ -85,7 +87,7 @@ def _client(options: Mapping[str, str]) -> "ClientConfig":
     return {
         "allow_http": options.get("endpoint", "").startswith("http://"),
         "connect_timeout": timedelta(seconds=5),
-        "timeout": timedelta(seconds=60),
+        "timeout": timedelta(seconds=SECONDS_FOR_AN_ANSWER),
     }
 
 
