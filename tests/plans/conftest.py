@@ -11,6 +11,7 @@ from tests.conftest import World
 _NAME = "plans"
 _JOBS = 20_000
 _COMPONENTS = 40_000
+_CASES = 300_000
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ async def seeded(postgres: EmbeddedPostgres, template: World) -> str:
     await connection.execute(
         "update remotecis set name = 'demo-remoteci' where id = $1::uuid", template.ids["blue_lab"]
     )
-    await seed(url, "RHEL-9.6", _JOBS, _COMPONENTS)
+    await seed(url, "RHEL-9.6", _JOBS, _COMPONENTS, _CASES)
     await connection.execute("insert into jobstates (job_id, status) select id, 'running' from jobs")
     await connection.execute("analyze jobstates")
     await connection.close()

@@ -3,10 +3,13 @@
 
 import re
 from collections.abc import Sequence
+from hashlib import md5
+from uuid import UUID
 
 import asyncpg
 import pytest
 
+from benchmarks.seed import CASE
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
 
@@ -126,6 +129,20 @@ async def test_an_upload_stays_on_its_indexes(
 
     assert response.status_code == 201
     _require(await sent.plan_of_last(world.db), {"jobs_pkey"})
+
+
+@pytest.mark.parametrize("who", ["admin", "alice"])
+async def test_a_page_of_a_history_reads_no_more_runs_than_it_shows(
+    client_of: ClientOf, sent: Sent, world: World, who: str
+) -> None:
+    case = UUID(bytes=md5(CASE.encode(), usedforsecurity=False).digest())
+
+    response = await client_of(who).get(f"/cases/{case}/runs?limit=20")
+
+    assert len(response.json()["runs"]) == 20
+    plan = await sent.plan_of_last(world.db)
+    assert "Incremental Sort" in plan, plan
+    assert re.search(r"Index Scan using cases_\w+_test_id", plan), plan
 
 
 async def test_a_first_page_without_filter_keeps_its_plan(client_of: ClientOf, sent: Sent) -> None:
