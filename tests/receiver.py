@@ -39,9 +39,9 @@ class Receiver:
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/hook"
 
-    async def wait_for(self, count: int) -> list[Received]:
+    async def wait_for(self, count: int, *, seconds: float = 15) -> list[Received]:
         """Until so many requests have arrived."""
-        async with asyncio.timeout(15), self.arrived:
+        async with asyncio.timeout(seconds), self.arrived:
             await self.arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 
