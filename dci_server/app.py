@@ -42,6 +42,7 @@ from dci_server.features.uploads.upkeep import upload_keeper
 from dci_server.features.users import routes as users
 from dci_server.features.webhooks import routes as webhooks
 from dci_server.features.webhooks.sending import WebhookSender
+from dci_server.foundation.auditing import AuditLog
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.auth.bearer import SingleSignOn
 from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
@@ -123,6 +124,7 @@ def create_app() -> Application:
         store = open_store(settings.store_url)
         rhdl = _rhdl(settings)
         numbering = EventNumbering(pool, timedelta(days=settings.events_kept_days))
+        audit_log = AuditLog(pool, timedelta(days=settings.audits_kept_days))
         feed = EventFeed(pool, url, authenticator, EventTable())
         app.services = Services(
             db=pool,
@@ -132,6 +134,7 @@ def create_app() -> Application:
             metrics=Metrics(),
             events=numbering,
             feed=feed,
+            audits=audit_log,
             readers={"application/junit": JunitReader()},
             max_upload_bytes=settings.max_upload_bytes,
             legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
@@ -149,11 +152,13 @@ def create_app() -> Application:
         packing.start()
         await numbering.start()
         await feed.start()
+        audit_log.start()
         try:
             async with _notifying(settings, app.services):
                 yield
         finally:
             await feed.stop()
+            await audit_log.stop()
             await numbering.stop()
             await upkeep.stop()
             await packing.stop()

@@ -67,6 +67,8 @@ class Settings:
     """RHDL_SERVICE_ACCOUNT_SECRET_KEY: of that account."""
     trusted_proxies: tuple[str, ...] = ()
     """DCI_TRUSTED_PROXIES: comma-separated addresses and networks of proxies whose X-Forwarded-For is believed."""
+    audits_kept_days: int = 365
+    """DCI_AUDITS_KEPT_DAYS: how long it is kept who did what."""
     events_kept_days: int = 90
     """DCI_EVENTS_KEPT_DAYS: how long events are kept; they go by whole weeks."""
     deliveries: bool = True
@@ -163,6 +165,7 @@ class Settings:
             rhdl_url=_address(given, "RHDL_API_URL") or cls.rhdl_url,
             rhdl_access_key=given.get("RHDL_SERVICE_ACCOUNT_ACCESS_KEY"),
             rhdl_secret_key=given.get("RHDL_SERVICE_ACCOUNT_SECRET_KEY"),
+            audits_kept_days=_number(given, "DCI_AUDITS_KEPT_DAYS", 1, 36_500, default=cls.audits_kept_days),
             events_kept_days=_number(given, "DCI_EVENTS_KEPT_DAYS", 1, 36_500, default=cls.events_kept_days),
             ui_url=(_address(given, "DCI_UI_URL") or cls.ui_url).rstrip("/"),
             email_server=given.get("DCI_EMAIL_SERVER"),

@@ -178,6 +178,7 @@ def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Pa
         ("DCI_MAX_UPLOAD_BYTES", "10", "max_upload_bytes", 10),
         ("DCI_MAX_UPLOAD_BYTES", "0", "max_upload_bytes", None),
         ("DCI_EVENTS_KEPT_DAYS", "7", "events_kept_days", 7),
+        ("DCI_AUDITS_KEPT_DAYS", "7", "audits_kept_days", 7),
         ("DCI_LOG_LEVEL", "DEBUG", "log_level", "debug"),
     ],
 )

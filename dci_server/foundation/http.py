@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
+from dci_server.foundation.auditing import AuditLog, is_audited
 from dci_server.foundation.auth.authenticator import Authentication, Authenticator, Request
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.auth.rules import Rule
@@ -73,6 +74,7 @@ class Services:
     metrics: Metrics
     events: EventNumbering
     feed: EventFeed
+    audits: AuditLog
     readers: Mapping[str, ContentReader]
     max_upload_bytes: int | None = None
     legacy_secrets_in_reads: bool = False
@@ -336,6 +338,9 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+_AUTHENTICATION = "dci.authentication"
+
+
 class _Endpoint:
     """All methods of one path."""
 
@@ -355,12 +360,31 @@ class _Endpoint:
         sender = _Sender(send, scope, self.tells(services, scope["method"]) if self.tells is not None else ())
         try:
             response = await self._respond(services, parameters, scope, receive)
+            self._audit(services, scope, int(response.status))
             await sender.send(response)
         except ClientDisconnected:
             return
         except Exception as error:  # the one place where what nobody foresaw becomes an answer
-            await sender.send(_render(error, uuid4().hex))
+            refusal = _render(error, uuid4().hex)
+            if not sender.status:
+                self._audit(services, scope, int(refusal.status))
+            await sender.send(refusal)
         services.metrics.observe(scope["method"], self.path, sender.status, time.perf_counter() - started)
+
+    def _audit(self, services: Services, scope: Scope, status: int) -> None:
+        route = self.methods.get(scope["method"])
+        if route is None or not is_audited(scope["method"], status):
+            return
+        authentication: Authentication | None = scope.get(_AUTHENTICATION)
+        forwarded_for = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        services.audits.note(
+            authentication.caller if authentication is not None and authentication.is_certain else None,
+            getattr(route.handler, "__name__", self.path),
+            scope["method"],
+            scope["raw_path"],
+            status,
+            services.authenticator.address_of(_peer(scope), forwarded_for.decode("latin-1")),
+        )
 
     async def _respond(
         self, services: Services, parameters: Mapping[str, Any], scope: Scope, receive: Receive
@@ -376,8 +400,9 @@ class _Endpoint:
             return await route.handler(services)  # pyright: ignore[reportArgumentType] # public routes take the services
         headers = _read_headers(scope["headers"])
         authentication = await services.authenticator.begin(
-            Request(method, scope["raw_path"], scope["query_string"], headers, peer=(scope.get("client") or [""])[0])
+            Request(method, scope["raw_path"], scope["query_string"], headers, peer=_peer(scope))
         )
+        scope[_AUTHENTICATION] = authentication
         line = Line(scope, receive)
         call = Call(services, authentication, method, parameters, headers, receive=receive, line=line)
         if not route.streams:
@@ -390,6 +415,10 @@ class _Endpoint:
                 services.authenticator.tell_of_change()
             if route.method != "GET":
                 services.events.wake()
+
+
+def _peer(scope: Scope) -> str:
+    return (scope.get("client") or [""])[0]
 
 
 def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -60,8 +60,6 @@ class Row:
     route: str
     targets: Sequence[Target]
     etag: tuple[str, str] | None = None
-    written_anyway: frozenset[str] = frozenset()
-    """Tables that a refused call writes to as well: the audit."""
 
 
 def row(
@@ -70,15 +68,13 @@ def row(
     body: Body | None = None,
     etag: tuple[str, str] | None = None,
     refused: Refused | None = None,
-    audited: bool = False,
 ) -> Row:
     """`body` and `refused` are those of every target without its own."""
     flat: list[Target] = []
     for target in targets or (Target("-"),):
         flat.extend([target] if isinstance(target, Target) else target)
     flat = [replace(target, body=target.body or body, refused=target.refused or refused) for target in flat]
-    written_anyway = frozenset({"audits"}) if audited else frozenset[str]()
-    return Row(route, flat, etag, written_anyway)
+    return Row(route, flat, etag)
 
 
 # --- whose something is ---

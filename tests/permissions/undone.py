@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
-# Events are numbered beside the requests as well; only triggers write them, and those of other tables.
+# Beside the requests: events are numbered (triggers of other tables write them), audits written down.
 _TABLES = """
     select relname from pg_stat_user_tables
-    where relname not in ('alembic_version', 'login_failures') and relname !~ '^events'"""
+    where relname not in ('alembic_version', 'login_failures', 'audits') and relname !~ '^events'"""
 # When somebody was last seen is written on the side, by no request in particular.
 _CONTENT = """
     select '{table}' as name, md5(coalesce(string_agg(line, ',' order by line), '')) as content

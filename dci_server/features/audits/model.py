@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shapes of an audit."""
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from dci_server.foundation.shapes import Count
 
-Action: TypeAlias = Literal["create_teams", "create_product", "update_job_by_id", "delete_job_by_id"]
-"""What is written down (resources.md §10): the attempt, whether or not it succeeds."""
-
 
 class Audit(Struct, frozen=True, kw_only=True):
-    """`user_id` is of a user, a remoteci or a feeder."""
+    """`user_id` is of a user, a remoteci or a feeder, null for a caller whom nobody knows.
+
+    What follows `action` is null in audits of other times and other servers.
+    """
 
     id: str
     created_at: str
-    user_id: str
-    action: Action
+    user_id: str | None
+    action: str
+    kind: Literal["user", "remoteci", "feeder"] | None
+    method: str | None
+    path: str | None
+    status: int | None
+    address: str | None
 
 
 class AuditsAnswer(Struct):

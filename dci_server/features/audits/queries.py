@@ -1,31 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of audits."""
 
-from uuid import UUID
+from typing import LiteralString
 
-from dci_server.features.audits.model import Action, Audit
-from dci_server.foundation.database.connection import Connection, Json, execute, fetch_page
+from dci_server.features.audits.model import Audit
+from dci_server.foundation.database.connection import Connection, Json, fetch_page
 from dci_server.foundation.database.sql import EVERYTHING
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
 
+_TEXTS: dict[str, LiteralString] = {
+    "action": "audits.action",
+    "address": "audits.address",
+    "kind": "audits.kind",
+    "method": "audits.method",
+    "path": "audits.path",
+}
 COLUMNS: Columns = {
-    "action": Column("audits.action", "text"),
+    **{name: Column(sql, "text") for name, sql in _TEXTS.items()},
     "created_at": Column("audits.created_at", "timestamp"),
     "id": Column("audits.id", "uuid"),
+    "status": Column("audits.status", "integer"),
     "user_id": Column("audits.user_id", "uuid"),
 }
-
-
-async def insert_audit(db: Connection, user_id: UUID, action: Action) -> None:
-    await execute(
-        db,
-        "insert into audits (user_id, action) values (%(user_id)s::uuid, %(action)s::text)",
-        user_id=user_id,
-        action=action,
-    )
+_AUDIT: LiteralString = (
+    "select audits.id, audits.created_at, audits.user_id, audits.action, audits.kind, audits.method, audits.path, "
+    "audits.status, audits.address"
+)
 
 
 async def list_audits(db: Connection, listing: Listing) -> Json[list[Audit]]:
-    select = "select audits.id, audits.created_at, audits.user_id, audits.action"
-    return await fetch_page(db, Audit, "audits", select, "audits", EVERYTHING, listing)
+    return await fetch_page(db, Audit, "audits", _AUDIT, "audits", EVERYTHING, listing)

@@ -8,9 +8,10 @@ from dci_server.foundation.http import Call, Response, get, page
 
 
 async def list_audits(call: Call) -> Response:
-    """Who tried what, newest first."""
+    """Who changed or tried to change what, and whoever was refused; newest first."""
     listing = call.listing(queries.COLUMNS)
     SUPER_ADMINS.require(call.caller)
+    await call.services.audits.flush()
     return page(await queries.list_audits(call.db, listing))
 
 

@@ -3,7 +3,6 @@
 
 from uuid import UUID
 
-from dci_server.features.audits.actions import audit
 from dci_server.features.components.access import READ as COMPONENT_READ
 from dci_server.features.components.actions import require_readable
 from dci_server.features.jobs import access, actions, queries
@@ -54,7 +53,6 @@ async def schedule_job(call: Call) -> Response:
 
 async def change_job(call: Call) -> Response:
     """Changes what the body names; the rest of a job that is sent back is ignored."""
-    await audit(call.db, call.caller, "update_job_by_id")
     etag = call.etag()
     changes = call.body(ChangedJob, closed=False)
     job = await actions.change_job(call.db, call.caller, call.id("job_id"), etag, changes)
@@ -63,7 +61,6 @@ async def change_job(call: Call) -> Response:
 
 async def delete_job(call: Call) -> Response:
     """Archives the job and its files."""
-    await audit(call.db, call.caller, "delete_job_by_id")
     await actions.delete_job(call.db, call.caller, call.id("job_id"), call.etag())
     return NO_CONTENT
 

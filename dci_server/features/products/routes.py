@@ -3,7 +3,6 @@
 
 from uuid import UUID
 
-from dci_server.features.audits.actions import audit
 from dci_server.features.products import access, queries
 from dci_server.features.products.model import (
     Attached,
@@ -40,7 +39,6 @@ async def get_product(call: Call) -> Response:
 
 async def create_product(call: Call) -> Response:
     """A new product, attached to no team."""
-    await audit(call.db, call.caller, "create_product")
     new = call.body(NewProduct)
     access.CREATE.require(call.caller)
     require_plain_name("name", new.name)

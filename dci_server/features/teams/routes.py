@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of teams. Their users are in `users`, their remotecis and products in those slices."""
 
-from dci_server.features.audits.actions import audit
 from dci_server.features.teams import access, queries
 from dci_server.features.teams.model import (
     ChangedTeam,
@@ -50,7 +49,6 @@ async def get_team(call: Call) -> Response:
 
 async def create_team(call: Call) -> Response:
     """A new team, without members."""
-    await audit(call.db, call.caller, "create_teams")
     new = call.body(NewTeam)
     access.CREATE.require(call.caller)
     require_plain_name("name", new.name)

@@ -286,6 +286,10 @@ class Authenticator:
             self._last_change = told
             self.forget()
 
+    def address_of(self, peer: str, forwarded_for: str | None) -> str:
+        """Where a request comes from, as far as trusted proxies can tell."""
+        return self._proxies.address_of(peer, forwarded_for)
+
     async def renew(self, authentication: Authentication) -> Identity:
         """Who the caller of a request under way is by now. Raises what `begin` would if the proof no longer counts."""
         request, caller = authentication.request, authentication.caller
@@ -327,7 +331,7 @@ class Authenticator:
         stored = None
         if user is not None and user.password_hash is not None:
             stored = StoredPassword(user.identity.id, user.password_hash)
-        address = self._proxies.address_of(request.peer, request.headers.get("x-forwarded-for"))
+        address = self.address_of(request.peer, request.headers.get("x-forwarded-for"))
         if not await self.attempts.is_right(stored, password, login=login, address=address) or user is None:
             raise NotAuthenticated(INVALID_CREDENTIALS)
         authentication = self._certain(user, request)
