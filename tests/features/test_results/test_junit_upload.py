@@ -147,3 +147,49 @@ async def test_others_are_answered_while_a_big_report_is_read(
     assert await reading in (200, 201)
     during = parsing[parsing.index("fed") : parsing.index("closed")]
     assert "answered" in during
+
+
+async def test_a_report_that_is_cut_at_any_kilobyte_is_malformed_and_leaves_no_case(
+    client_of: ClientOf, world: World
+) -> None:
+    report = (
+        b"<testsuite>" + b'<testcase name="a" classname="b"><failure>text</failure></testcase>' * 300 + b"</testsuite>"
+    )
+    job = await world.job()
+
+    statuses = {(await upload(client_of, job, report[:end], f"{end}"))[0] for end in range(1024, len(report), 1024)}
+
+    assert statuses == {400}
+    assert (await client_of("alice").get(f"/jobs/{job}/results")).json()["results"] == []
+    assert (await client_of("alice").get(f"/jobs/{job}/cases")).json()["cases"] == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "status"),
+    [
+        ("utf-16", "utf-16", 201),
+        ("utf-16-be", "utf-16", 201),
+        ("cp1252", "windows-1252", 201),
+        ("iso-8859-15", "iso-8859-15", 201),
+        ("koi8-r", "koi8-r", 201),
+        ("utf-32", "utf-32", 400),
+        ("utf-7", "utf-7", 400),
+        ("cp037", "cp037", 400),
+        ("utf-8", "rot13", 400),
+        ("utf-8", "zlib", 400),
+        ("utf-8", "no-such-encoding", 400),
+        ("utf-8", "utf-16", 400),
+    ],
+)
+async def test_an_encoding_is_understood_or_refused(
+    client_of: ClientOf, world: World, encoding: str, declared: str, status: int
+) -> None:
+    text = "é" if encoding != "koi8-r" else "ж"
+    document = f'<?xml version="1.0" encoding="{declared}"?><testsuite><testcase name="{text}"/></testsuite>'
+    job = await world.job()
+
+    answered, body = await upload(client_of, job, document.encode(encoding))
+
+    assert answered == status, body
+    cases = (await client_of("alice").get(f"/jobs/{job}/cases")).json()["cases"]
+    assert [case["name"] for case in cases] == ([text] if status == 201 else [])
