@@ -33,6 +33,14 @@ class ContentReader(Protocol):
         """Keeps it, in the transaction that makes the file visible."""
         ...
 
+    async def outline(self, content: bytes) -> bytes:
+        """A digest of all of it but for what may be changed later. Raises Unreadable."""
+        ...
+
+    async def replace(self, db: Connection, file_id: UUID, findings: Any) -> None:
+        """Keeps it in place of what the file said before, in the transaction that changes the file."""
+        ...
+
     async def give_up(self, db: Connection, findings: Any) -> None:
         """The file did not become visible. Does nothing when it did."""
         ...

@@ -41,14 +41,19 @@ class Received:
 
 
 async def receive(
-    call: Call, require_welcome: Callable[[], Awaitable[None]], *, in_memory: int, with_md5: bool = False
+    call: Call,
+    require_welcome: Callable[[], Awaitable[None]],
+    *,
+    in_memory: int,
+    with_md5: bool = False,
+    at_most: int | None = None,
 ) -> Received:
     """At most `in_memory` bytes stay in memory. Before more are kept, `require_welcome` says whether they may be.
 
     What is compressed on its way (`Content-Encoding`) is signed as it is sent, and kept, hashed and counted as it was.
     """
     encoding = encoding_of(call.headers)
-    limit = call.services.max_upload_bytes
+    limit = min((bound for bound in (call.services.max_upload_bytes, at_most) if bound is not None), default=None)
     too_large = TooLarge(f"the file is larger than {limit} bytes, the limit that is set here")
     if limit is not None and int(call.headers.get("content-length", "0")) > limit:
         raise too_large

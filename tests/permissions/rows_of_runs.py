@@ -220,6 +220,11 @@ RUNS = [
     row("DELETE /files/{file_id}", _FILES),
     row("GET /files/{file_id}", _FILES),
     row("GET /files/{file_id}/content", _FILES),
+    row(
+        "PUT /files/{file_id}/content",
+        [replace(file, body=constant(CONTENT), headers={"Content-Type": "'application/junit'"}) for file in _FILES],
+        etag=("files", "file_id"),
+    ),
     row("GET /api/v2/files/{file_id}/content", _FILES),
     row("GET /files/{file_id}/junit", _FILES),
     row("GET /jobs/{job_id}/cases", _JOBS),

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from dci_server.features.files import queries
-from dci_server.features.files.model import MAX_INLINE_BYTES, Announcement, File, packed, store_key
+from dci_server.features.files.model import MAX_INLINE_BYTES, MAX_REPLACED_BYTES, Announcement, File, packed, store_key
 from dci_server.features.jobs.access import changeable_by
 from dci_server.features.packs.actions import read_packed
+from dci_server.foundation.auth.rules import WORKERS_OF_TEAM
 from dci_server.foundation.content import ContentReader, Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Json, Record, transaction
 from dci_server.foundation.database.sql import Condition
-from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
+from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, TooLarge, Unavailable
 from dci_server.foundation.http import Call, Services
 from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.receiving import Received, receive
@@ -163,6 +164,50 @@ async def _keep(keeping: _Keeping, file_id: UUID, store: Claim | None = None) ->
 
 def _packed(received: Received) -> tuple[bool, bytes | None]:
     return (False, None) if received.upload is not None else packed(received.small)
+
+
+async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
+    """Nothing but what its reader lets be changed; the file stays as it was in every other case."""
+    db, changeable = call.db, changeable_by(call.caller)
+    # Whoever signs is not known before the last byte, and is told nothing of the file until then.
+    received = await receive(call, _later, in_memory=MAX_REPLACED_BYTES, with_md5=True, at_most=MAX_REPLACED_BYTES)
+    file = await queries.find_file(db, file_id)
+    if file is None or file["job_is_archived"]:
+        raise NotFound("file")
+    WORKERS_OF_TEAM.require_for_team(call.caller, file["team_id"])
+    reader = call.services.readers.get(file["mime"] or "")
+    said = call.headers.get("content-type", "").partition(";")[0].strip()
+    if reader is None or said != file["mime"]:
+        raise ApiError("only a file of application/junit takes new content, of the same type")
+    if file["size"] > MAX_REPLACED_BYTES:
+        raise TooLarge(f"only a file of at most {MAX_REPLACED_BYTES} bytes takes new content; send a new file")
+    destination = Destination(file["name"], file["job_id"], None, changeable)
+    try:
+        findings = await reader.read(db, destination, received.chunks())
+        old = b"".join([piece async for piece in await read_content(call, file)])
+        is_same = await reader.outline(old) == await reader.outline(received.small)
+    except Unreadable as error:
+        raise ApiError(str(error)) from error
+    try:
+        if not is_same:
+            raise ApiError("only the properties of test cases may be changed; send anything else as a new file")
+        is_compressed, content = packed(received.small)
+        async with transaction(db) as connection:
+            changed = await queries.replace_content(
+                connection, file_id, etag, changeable,
+                size=received.size, md5=received.md5, sha256=received.sha256, is_compressed=is_compressed, bytes=content,
+            )  # fmt: skip
+            if changed is None:
+                raise NotFound("file")
+            await reader.replace(connection, file_id, findings)
+    except Exception:
+        await reader.give_up(db, findings)
+        raise
+    return changed
+
+
+async def _later() -> None:
+    """What arrives is in memory: nothing is kept of it before everything has been looked at."""
 
 
 async def read_content(call: Call, file: Record, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

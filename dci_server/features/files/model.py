@@ -17,6 +17,9 @@ from dci_server.foundation.http import header_text
 MAX_INLINE_BYTES = 64 * 1024
 """Up to here the bytes live in the row (design: small files live in the row)."""
 
+MAX_REPLACED_BYTES = 8 * 1024 * 1024
+"""New content of a file goes into its row, in one statement with what the row says of it; a larger one is a new file."""
+
 _WORTH_COMPRESSING = 128
 _LONGEST_NAME = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -186,6 +186,53 @@ async def find_file(db: Connection, file_id: UUID) -> Record | None:
     )
 
 
+_REPLACE: LiteralString = """) as is_changeable,
+           exists (select from files_contents where files_contents.file_id = files.id)
+           or exists (select from files_packed where files_packed.file_id = files.id) as is_small
+    from files join jobs on jobs.id = files.job_id
+    where files.id = %(file_id)s::uuid and files.state <> 'archived' and jobs.state <> 'archived'
+), changed as (
+    update files set size = %(size)s::bigint, md5 = %(md5)s::text, sha256 = %(sha256)s::text, etag = new_etag(),
+                     updated_at = utc_now()
+    from target
+    where files.id = target.file_id and target.is_changeable and files.state <> 'archived'
+      and files.etag = %(etag)s::text
+    returning files.*
+), kept as (
+    insert into files_contents (file_id, is_compressed, bytes)
+    select changed.id, %(is_compressed)s::boolean, %(bytes)s::bytea from changed
+    on conflict (file_id) do update set is_compressed = excluded.is_compressed, bytes = excluded.bytes
+), unpacked as (
+    delete from files_packed using changed where files_packed.file_id = changed.id
+), removed as (
+    insert into objects_to_remove (key, not_before)
+    select file_key(changed.team_id, changed.job_id, changed.id), utc_now() from changed, target
+    where not target.is_small
+), touched as (
+    update jobs set """
+
+
+async def replace_content(
+    db: Connection, file_id: UUID, etag: str, changeable: Condition, **stored: object
+) -> Json[File] | None:
+    """The file with its new bytes, in its row wherever the old ones were; None when it is another one by now."""
+    row = await fetch_row(
+        db,
+        "with target as (select files.id as file_id, ("
+        + changeable.sql
+        + _REPLACE
+        + TOUCHED
+        + " from changed where jobs.id = changed.job_id) select row_to_json(f) as file from (select "
+        + FILE_COLUMNS
+        + " from changed) as f",
+        **changeable.params,
+        file_id=file_id,
+        etag=etag,
+        **stored,
+    )
+    return None if row is None else Json(row["file"])
+
+
 async def archive_file(db: Connection, file_id: UUID, changeable: Condition) -> Record:
     """Whether there is such a file and the caller may archive it; archived when both, and its job told."""
     row = await fetch_row(

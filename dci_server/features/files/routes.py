@@ -46,6 +46,12 @@ async def get_content(call: Call) -> Response:
     )
 
 
+async def replace_content(call: Call) -> Response:
+    """New content of a JUnit file, in which only properties of test cases differ; at most 8 MiB."""
+    etag = call.etag().strip('"')
+    return answer("file", await actions.replace_content(call, call.id("file_id"), etag), etag=True)
+
+
 async def get_content_or_its_place(call: Call) -> Response:
     """The bytes of a file, or a redirect to the bucket that has them."""
     file = await access.require_readable(call.db, call.caller, call.id("file_id"))
@@ -88,6 +94,17 @@ routes = [
     ),
     get("/files/{file_id:uuid}", get_file, FileAnswer, who=access.READ),
     delete("/files/{file_id:uuid}", delete_file, who=access.DELETE, needs_etag=False),
+    Route(
+        "PUT",
+        _CONTENT,
+        replace_content,
+        access.UPLOAD,
+        answers={200: FileAnswer},
+        needs_etag=True,
+        streams=True,
+        headers=receiving.HEADERS,
+        refusals=receiving.REFUSALS,
+    ),
     Route("GET", _CONTENT, get_content, access.READ, answers=downloads.ANSWERS, headers=downloads.HEADERS),
     Route(
         "GET",

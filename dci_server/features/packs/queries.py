@@ -97,7 +97,8 @@ async def count_inline(db: Connection, job_id: UUID) -> int:
         db,
         """select count(*) from (
                select from files join files_contents on file_id = files.id
-               where files.job_id = %(job_id)s::uuid and files.state <> 'archived' limit %(fewest)s::integer) as first_ones""",
+               where files.job_id = %(job_id)s::uuid and files.state <> 'archived' and files.size <= 65536
+               limit %(fewest)s::integer) as first_ones""",
         job_id=job_id,
         fewest=FEWEST_FILES,
     )
@@ -108,7 +109,7 @@ async def list_inline(db: Connection, job_id: UUID, after: Record | None, page: 
     return await fetch_rows(
         db,
         """select files.id, files.created_at, is_compressed, bytes from files join files_contents on file_id = files.id
-           where files.job_id = %(job_id)s::uuid and files.state <> 'archived'
+           where files.job_id = %(job_id)s::uuid and files.state <> 'archived' and files.size <= 65536
                  and (files.created_at, files.id) > (%(created_at)s::timestamp, %(id)s::uuid)
            order by files.created_at, files.id limit %(page)s::integer""",
         job_id=job_id,

@@ -191,6 +191,10 @@ async def insert_result(db: Connection, file_id: UUID, recorded: Record, encodin
     return claimed is not None
 
 
+async def delete_result(db: Connection, file_id: UUID) -> None:
+    await execute(db, "delete from tests_results where file_id = %(file_id)s::uuid", file_id=file_id)
+
+
 async def list_results(db: Connection, job_id: UUID) -> Json[list[TestsOfFile]]:
     """Those of deleted files are left out."""
     return Json(

@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from uuid import UUID
+from xml.parsers import expat
 
 import msgspec
 
 from dci_server.features.test_results import queries
 from dci_server.features.test_results.junit import Case, InvalidXml, JunitParser, Suite, Summary
 from dci_server.features.test_results.model import Property
+from dci_server.features.test_results.outline import outline_of
 from dci_server.foundation.content import Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Record
 from dci_server.foundation.errors import Unavailable
@@ -63,6 +65,17 @@ class JunitReader:
         assert findings is not None
         if not await queries.insert_result(db, file_id, findings.target, findings.encoding, findings.counts):
             raise Unavailable("the report took too long to be read; send it again")
+
+    async def outline(self, content: bytes) -> bytes:
+        try:
+            return await asyncio.to_thread(outline_of, content)
+        except expat.ExpatError as error:
+            raise Unreadable("the file can't be compared: it is no report that can be read") from error
+
+    async def replace(self, db: Connection, file_id: UUID, findings: Recorded | None) -> None:
+        """The places of the texts are others."""
+        await queries.delete_result(db, file_id)
+        await self.store(db, file_id, findings)
 
     async def give_up(self, db: Connection, findings: Recorded | None) -> None:
         if findings is not None:

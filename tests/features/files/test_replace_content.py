@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PUT /files/<id>/content: a report gets properties afterwards, and its results stay what they were."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dci_server.foundation.http import Application
+from dci_server.foundation.storage.removal import remove_due
+from tests.conftest import ClientOf, World
+
+REPORT = b"""<testsuites><testsuite name="s">
+  <properties><property name="of" value="suite"/></properties>
+  <testcase name="a" classname="c" time="1"><failure message="m" type="t">why</failure></testcase>
+  <testcase name="b" classname="c" time="2"/>
+</testsuite></testsuites>"""
+WITH_PROPERTIES = REPORT.replace(b'time="1">', b'time="1"><properties><property name="k" value="v"/></properties>')
+BIG = REPORT.replace(b"why", b"why " * 30_000)
+OTHERS = {
+    "another name": REPORT.replace(b'"b"', b'"B"'),
+    "another text": REPORT.replace(b"why", b"why not"),
+    "another message": REPORT.replace(b'"m"', b'"n"'),
+    "a property of the suite": REPORT.replace(b'"suite"', b'"other"'),
+    "one more case": REPORT.replace(b"</testsuite>", b'<testcase name="z" classname="c"/></testsuite>'),
+    "one case less": REPORT.replace(b'<testcase name="b" classname="c" time="2"/>', b""),
+    "passed": REPORT.replace(b'<failure message="m" type="t">why</failure>', b""),
+}
+
+
+async def upload(
+    client: httpx.AsyncClient, job: str, content: bytes, mime: str = "application/junit"
+) -> dict[str, str]:
+    headers = {"DCI-NAME": "report", "DCI-JOB-ID": job, "DCI-MIME": mime}
+    response = await client.post("/files", content=content, headers=headers)
+    assert response.status_code == 201, response.text
+    return response.json()["file"]
+
+
+async def put(client: httpx.AsyncClient, file: dict[str, str], content: bytes, **headers: str) -> httpx.Response:
+    said = {"Content-Type": "application/junit", "If-match": file["etag"], **headers}
+    return await client.put(f"/files/{file['id']}/content", content=content, headers=said)
+
+
+@pytest.mark.parametrize("size", ["small", "big"])
+async def test_properties_of_cases_may_be_added_and_taken_away(
+    client_of: ClientOf, app: Application, world: World, tmp_path: Path, size: str
+) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+    before = REPORT if size == "small" else BIG
+    after = WITH_PROPERTIES if size == "small" else WITH_PROPERTIES.replace(b"why", b"why " * 30_000)
+    file = await upload(lab, job, before)
+    results = (await lab.get(f"/jobs/{job}/results")).json()
+    report = (await lab.get(f"/files/{file['id']}/junit")).json()
+
+    response = await put(lab, file, after)
+
+    changed = response.json()["file"]
+    assert response.status_code == 200
+    assert (changed["id"], changed["size"]) == (file["id"], len(after))
+    assert changed["md5"] == hashlib.md5(after).hexdigest()
+    assert changed["etag"] != file["etag"]
+    assert changed["updated_at"] > file["updated_at"]
+    assert (await lab.get(f"/files/{file['id']}/content")).content == after
+    assert (await lab.get(f"/jobs/{job}/results")).json() == results
+    assert (await lab.get(f"/files/{file['id']}/junit")).json() == report
+    assert app.services is not None
+    await remove_due(app.services.db, app.services.store)
+    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+    back = await put(lab, changed, gzip.compress(before), **{"Content-Encoding": "gzip"})
+    assert back.status_code == 200
+    assert (await lab.get(f"/files/{file['id']}/content")).content == before
+
+
+async def test_anything_else_stays_as_it_is(client_of: ClientOf, world: World) -> None:
+    lab = client_of("blue_lab")
+    file = await upload(lab, await world.job(), REPORT)
+    for name, content in OTHERS.items():
+        response = await put(lab, file, content)
+
+        assert response.status_code == 400, name
+        assert "only the properties of test cases" in response.json()["message"]
+    assert (await put(lab, file, REPORT[:-5])).json()["message"].startswith("Invalid XML: ")
+    assert (await lab.get(f"/files/{file['id']}")).json()["file"] == file
+    assert (await lab.get(f"/files/{file['id']}/content")).content == REPORT
+    assert await world.count("tests_results") == 1
+
+
+async def test_who_was_slower_is_told(client_of: ClientOf, world: World) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+    file = await upload(lab, job, REPORT)
+    await put(lab, file, WITH_PROPERTIES)
+
+    stale = await put(lab, file, REPORT)
+    without = await lab.put(
+        f"/files/{file['id']}/content", content=REPORT, headers={"Content-Type": "application/junit"}
+    )
+
+    assert (stale.status_code, stale.json()["message"]) == (404, "file not found")
+    assert without.status_code == 412
+    assert (await lab.get(f"/files/{file['id']}/content")).content == WITH_PROPERTIES
+
+
+async def test_only_reports_take_new_content(client_of: ClientOf, world: World) -> None:
+    lab, job = client_of("blue_lab"), await world.job()
+    log, report = await upload(lab, job, REPORT, "text/plain"), await upload(lab, job, REPORT)
+
+    statuses = [
+        (await put(lab, log, WITH_PROPERTIES)).status_code,
+        (await put(lab, report, WITH_PROPERTIES, **{"Content-Type": "text/xml"})).status_code,
+        (await put(lab, report, b" " * (8 * 1024 * 1024 + 1))).status_code,
+    ]
+
+    assert statuses == [400, 400, 413]
+
+
+@pytest.mark.parametrize(("who", "status"), [("alice", 200), ("epm", 200), ("reader", 401), ("bob", 401)])
+async def test_who_replaces_a_blue_report(client_of: ClientOf, world: World, who: str, status: int) -> None:
+    file = await upload(client_of("blue_lab"), await world.job(), REPORT)
+
+    assert (await put(client_of(who), file, WITH_PROPERTIES)).status_code == status
