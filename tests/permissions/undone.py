@@ -75,6 +75,10 @@ class UndoneDatabase:
         async with self._connection.transaction():
             return await self._connection.fetchval(*args)
 
+    async def copy_records_to_table(self, *args: Any, **options: Any) -> Any:
+        async with self._connection.transaction():
+            return await self._connection.copy_records_to_table(*args, **options)
+
     async def execute(self, *args: Any) -> Any:
         async with self._connection.transaction():
             return await self._connection.execute(*args)
