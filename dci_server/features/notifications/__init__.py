@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A notification tells somebody what happened: a person by mail, a program by webhook or message bus."""
+"""A notification tells somebody what happened: a person by mail, a program by webhook."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server sends of its own accord: to addresses that its users name, to a mail server, to a message bus."""
+"""What the server sends of its own accord: to addresses that its users name, to a mail server."""
