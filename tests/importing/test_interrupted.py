@@ -56,6 +56,8 @@ async def _everything(hub: NewHub) -> dict[str, list[str]]:
     found["jobs_totals"] = sorted(map(str, totals))
     secrets = await hub.rows("select coalesce(remoteci_id, feeder_id)::text, created_at::text from client_secrets")
     found["client_secrets"] = sorted(map(str, secrets))
+    queue = await hub.rows("select job_id::text from jobs_to_pack")
+    found["jobs_to_pack"] = sorted(map(str, queue))
     steps = await hub.rows("select name, position, rows_read, rows_written, finished_at is null from import_steps")
     found["import_steps"] = sorted(map(str, steps))
     store = hub.directory / "files"

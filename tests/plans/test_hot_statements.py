@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The statements that are sent all day stay on their indexes: what the server really sends is explained, not a copy of it."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from hashlib import md5
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -22,21 +24,25 @@ class Sent:
     """The statements that reached the pool, with their values."""
 
     def __init__(self, app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.statements: list[tuple[str, Sequence[object]]] = []
+        self.statements: list[tuple[asyncio.Task[Any] | None, str, Sequence[object]]] = []
         assert app.services is not None
         pool = app.services.db
         fetchrow = pool.fetchrow
 
         async def record(query: str, *args: object) -> asyncpg.Record | None:
-            self.statements.append((query, args))
+            self.statements.append((asyncio.current_task(), query, args))
             return await fetchrow(query, *args)
 
         monkeypatch.setattr(pool, "fetchrow", record)
 
+    def of_this_test(self) -> list[tuple[str, Sequence[object]]]:
+        """Background tasks have statements of their own."""
+        return [(query, values) for task, query, values in self.statements if task is asyncio.current_task()]
+
     async def plan_of_last(self, db: "asyncpg.Connection[asyncpg.Record]") -> str:
         """The statement that answered; what came before it looked the caller up."""
         await db.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
-        query, values = self.statements[-1]
+        query, values = self.of_this_test()[-1]
         rows = await db.fetch("explain (costs off) " + query, *values)
         return "\n".join(row[0] for row in rows)
 
@@ -149,7 +155,7 @@ async def test_a_first_page_without_filter_keeps_its_plan(client_of: ClientOf, s
     for target in (f"/jobs?{_PAGE}", f"/jobs?{_PAGE}&where=state:active", f"/jobs?{_PAGE}"):
         assert (await client_of("blue_lab").get(target)).status_code == 200
 
-    first, active, again = (text for text, _ in sent.statements if "json_agg" in text and "from jobs" in text)
+    first, active, again = (text for text, _ in sent.of_this_test() if "json_agg" in text and "from jobs" in text)
 
     assert first == again
     assert "limit 20" in first
