@@ -73,12 +73,14 @@ class Attempts:
         fingerprint: Callable[[str], str],
         *,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`fingerprint` hides what was sent as a login: people type passwords there."""
         self._db = db
         self._verdicts = verdicts
         self._fingerprint = fingerprint
         self.pause = pause
+        self.clock = clock
         self._running: dict[tuple[str, bytes], asyncio.Task[bool]] = {}
         self._under_way: Counter[str] = Counter()
 
@@ -131,7 +133,7 @@ class Attempts:
     async def _attempt(
         self, stored: StoredPassword | None, password: str, login: str, account: str, place: str
     ) -> bool:
-        started = time.monotonic()
+        started = self.clock()
         if await self._verdicts.verify(stored and stored.hash, password, subject=login) and stored is not None:
             await execute(self._db, _FORGIVE, subject=account)
             if needs_rehash(stored.hash):
@@ -139,7 +141,7 @@ class Attempts:
                 await execute(self._db, _RENEW, renewed=renewed, id=stored.user_id, stored=stored.hash)
             return True
         wait = await self._record_failure(account, place)
-        await self.pause(max(0.0, wait - (time.monotonic() - started)))
+        await self.pause(max(0.0, wait - (self.clock() - started)))
         return False
 
     async def _record_failure(self, account: str, place: str) -> float:
