@@ -46,6 +46,8 @@ STEPS: tuple[Step, ...] = (
     runs.JOBSTATES,
     runs.FILES,
     runs.TESTS_RESULTS,
+    runs.JOBS_EVENTS,
+    runs.COUNTER,
     accounts.LOGS,
 )
 _BULK: tuple[LiteralString, ...] = (

@@ -17,6 +17,7 @@ from dci_server.importing.steps import (
     TAGS,
     Change,
     Column,
+    Finish,
     Step,
     shortened,
     without,
@@ -281,4 +282,40 @@ TESTS_RESULTS = Step(
                coalesce(s.success, 0), coalesce(s.skips, 0), coalesce(s.failures, 0), coalesce(s.errors, 0),
                coalesce(s.regressions, 0), coalesce(s.successfixes, 0), coalesce(s.time, 0), s.job_id, s.file_id
         from staged as s order by s.n""",
+)
+
+JOBS_EVENTS = Step(
+    name="jobs_events",
+    table="jobs_events",
+    columns=(
+        Column("id", "bigint"),
+        Column("created_at", "timestamp"),
+        Column("job_id", "uuid"),
+        Column("topic_id", "uuid"),
+        Column("status", "text"),
+    ),
+    key=("id",),
+    needs=frozenset({"id", "created_at", "job_id"}),
+    changes=(without("jobs", "job_id", "its job is not there"),),
+    write="""insert into imported_jobs_events (id, created_at, job_id, topic_id, status)
+             select s.id, s.created_at, s.job_id, s.topic_id, s.status from staged as s order by s.n""",
+    finishes=(
+        # Whoever follows them by number finds what happens from now on behind what has been.
+        Finish(
+            """update events_numbering
+               set last_id = greatest(last_id, (select coalesce(max(id), 0) from imported_jobs_events))
+               from (select pg_advisory_xact_lock(4025061126)) as alone returning last_id::text"""
+        ),
+    ),
+)
+
+COUNTER = Step(
+    name="counter",
+    table="counter",
+    needs=frozenset({"name", "sequence"}),
+    condition="t.name = 'jobs_events'",
+    columns=(Column("name", "text"), Column("sequence", "bigint"), Column("etag", "text")),
+    key=("name",),
+    write="""update jobs_events_sequence set sequence = coalesce(s.sequence, 0), etag = coalesce(s.etag, new_etag())
+             from staged as s""",
 )

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What laboratories and people find on the new hub is what they left on the old one."""
 
+import asyncio
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 
 from tests.importing.conftest import LogIn, NewHub, import_words
@@ -152,3 +157,33 @@ async def test_no_secret_of_the_old_hub_is_in_the_new_database(
     assert not [secret for secret in secrets if secret in everything]
     assert "hidden-word" not in everything
     assert await new_hub.rows("select count(*) from client_secrets") == [(3,)]
+
+
+async def test_who_follows_finished_jobs_by_number_goes_on_where_they_were(
+    old_hub: OldHub, new_hub: NewHub, log_in: LogIn
+) -> None:
+    finished = {"job_id": old_hub.ids["job"], "topic_id": old_hub.ids["RHEL-9.6"], "status": "failure"}
+    await old_hub.link("jobs_events", id=500, created_at=datetime(2020, 2, 3), **finished)
+    await old_hub.db.execute("update counter set sequence = 400, etag = 'of the old hub'")
+    await new_hub.report(old_hub)
+
+    root = await log_in("root")
+    events = (await root.get("/jobs_events/400?sort=id")).json()["jobs_events"]
+    position = (await root.get("/jobs_events/sequence")).json()["sequence"]
+    lab = await log_in("blue_lab")
+    new = (await lab.post("/jobs", json={"topic_id": str(old_hub.ids["RHEL-9.6"]), "components": []})).json()["job"]
+    await lab.post("/jobstates", json={"job_id": new["id"], "status": "failure"})
+    later = await _first_beyond(root, 501)
+
+    told = {"id": 500, "created_at": "2020-02-03T00:00:00", **finished}
+    assert events == [{name: str(value) if isinstance(value, UUID) else value for name, value in told.items()}]
+    assert position == {"sequence": 400, "etag": "of the old hub"}
+    assert later["job_id"] == new["id"]
+
+
+async def _first_beyond(client: httpx.AsyncClient, number: int) -> dict[str, Any]:
+    """Events get their numbers a moment after their cause."""
+    async with asyncio.timeout(60):
+        while not (found := (await client.get(f"/jobs_events/{number}?sort=id")).json()["jobs_events"]):
+            await asyncio.sleep(0.05)
+    return found[0]
