@@ -76,7 +76,9 @@ async def _migrations(services: Services) -> str:
         current = await fetch_value(services.db, "select version_num from alembic_version")
     except asyncpg.PostgresError:
         current = None
-    return "ok" if current == newest_revision() else "the schema is of another version; run: dci-server migrate"
+    # A newer one is that of a newer server, which takes over from this one: until it has, this one goes on.
+    is_new_enough = current is not None and current >= newest_revision()
+    return "ok" if is_new_enough else "the schema is older than this server; run: dci-server migrate"
 
 
 async def _store(services: Services) -> str:

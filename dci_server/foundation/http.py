@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, LiteralString, TypeVar
-from urllib.parse import unquote
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -590,7 +589,3 @@ def header_text(value: str) -> str:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return value
-
-
-def decoded_path(raw: bytes) -> str:
-    return unquote(raw.decode("latin-1"), errors="replace")

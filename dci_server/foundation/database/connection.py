@@ -11,7 +11,6 @@ from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from dci_server.foundation.database.pool import Pool
 from dci_server.foundation.database.sql import Condition, all_of, positional
@@ -195,11 +194,6 @@ def _window(where: Condition, listing: Listing) -> tuple[LiteralString, dict[str
 
 def _bounds(listing: Listing) -> dict[str, object]:
     return {"page_limit": listing.limit, "page_offset": listing.offset}
-
-
-def read_json(raw: bytes, shape: type[T]) -> T:
-    """What PostgreSQL built, as values."""
-    return msgspec.json.decode(raw, type=shape)
 
 
 def by_id(table: LiteralString, identifier: UUID) -> Condition:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings a database to the newest schema: Alembic keeps the order, the files are plain SQL."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(configuration)
 
 
+@cache
 def newest_revision() -> str:
-    """The revision that this code needs."""
+    """The revision that this code needs; read once, as an upgrade in place replaces the files under a running server."""
     head = _scripts().get_current_head()
     assert head is not None
     return head
