@@ -52,6 +52,7 @@ EXPECTED = (
     _rejected("POST /api/v1/jobs(/schedule)?", "can't be created archived", "of states, one is not a beginning"),
     _rejected("(POST|PUT) .*", "Tags are either all texts or all numbers", "a mix is refused (jobs §12)"),
     _rejected("POST /api/v1/files", "HTTP headers? DCI-JOB", "one of two headers is needed, each an id (files §3.1)"),
+    _rejected("(POST|PUT) /api/v1/webhooks(/.*)?", "url is an address like", "of addresses, some are possible targets"),
     _rejected("POST /api/v1/jobstates", "The status is not one of", "any text is read, for the contract's message"),
 )
 """Failures that are no faults, each with the words of the answer: another answer of the same call is a finding."""

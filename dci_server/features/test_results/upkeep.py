@@ -51,7 +51,8 @@ class CaseUpkeep:
                 await self._task
 
     async def _run(self) -> None:
-        next_month = next_retention = monotonic()
+        # A server that starts has months to prepare; what is kept too long can wait for the next pass.
+        next_month, next_retention = monotonic(), monotonic() + _SECONDS_BETWEEN_PASSES
         while True:
             try:
                 if monotonic() >= next_month:

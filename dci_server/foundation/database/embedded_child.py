@@ -11,9 +11,11 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import TypedDict
 
 PR_SET_PDEATHSIG = 1
+PATIENCE_FOR_A_LINE = 200
 
 
 class Oath(TypedDict):
@@ -62,8 +64,20 @@ def watch_owner(lifeline: int, death_signal: int, clusters: list[str]) -> None:
 def end_servers(clusters: list[str]) -> None:
     """Those of pg_upgrade, which are not its children. Only once: a moment later a new owner's server may be there."""
     for cluster in clusters:
-        with contextlib.suppress(OSError, ValueError), open(f"{cluster}/postmaster.pid") as lines:  # noqa: PTH123
-            os.kill(int(lines.readline()), signal.SIGQUIT)
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(server_of(cluster), signal.SIGQUIT)
+
+
+def server_of(cluster: str) -> int:
+    """Its process. The file is there a moment before it says which: whoever is just beginning is waited for."""
+    line = ""
+    for _ in range(PATIENCE_FOR_A_LINE):
+        with open(f"{cluster}/postmaster.pid") as lines:  # noqa: PTH123
+            line = lines.readline()
+        if line.endswith("\n"):
+            break
+        time.sleep(0.01)
+    return int(line)
 
 
 def main(oath: Oath, command: list[str]) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from structlog.testing import capture_logs
 
 from dci_server.foundation.database import embedded_binaries, embedded_cluster
 from dci_server.foundation.database.embedded import EmbeddedPostgres, EmbeddedPostgresError, url_of_running
+from dci_server.foundation.database.embedded_child import end_servers
 from dci_server.foundation.database.embedded_directory import BIGGEST_LOG
 from dci_server.foundation.database.embedded_process import processes_in
 
@@ -706,6 +708,17 @@ def test_an_interrupted_upgrade_starts_over_from_the_old_cluster(
         assert psql(server.url, "select * from kept") == "a row"
 
     assert sorted(path.name for path in older.glob("cluster-*")) == [f"cluster-{OLDER}", f"cluster-{NEWEST}"]
+
+
+def test_a_server_that_is_about_to_write_down_its_process_is_ended(tmp_path: Path) -> None:
+    note = tmp_path / "postmaster.pid"
+    note.touch()
+    with subprocess.Popen(["sleep", "20"]) as server, ThreadPoolExecutor(1) as threads:
+        ending = threads.submit(end_servers, [str(tmp_path)])
+        note.write_text(f"{server.pid}\n{tmp_path}\n", encoding="utf-8")
+        ending.result()
+
+        assert server.wait() == -signal.SIGQUIT
 
 
 def test_a_newer_cluster_is_refused(database: Path) -> None:
