@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -710,13 +709,24 @@ def test_an_interrupted_upgrade_starts_over_from_the_old_cluster(
     assert sorted(path.name for path in older.glob("cluster-*")) == [f"cluster-{OLDER}", f"cluster-{NEWEST}"]
 
 
-def test_a_server_that_is_about_to_write_down_its_process_is_ended(tmp_path: Path) -> None:
+def test_a_server_that_is_about_to_write_down_its_process_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     note = tmp_path / "postmaster.pid"
     note.touch()
-    with subprocess.Popen(["sleep", "20"]) as server, ThreadPoolExecutor(1) as threads:
-        ending = threads.submit(end_servers, [str(tmp_path)])
-        note.write_text(f"{server.pid}\n{tmp_path}\n", encoding="utf-8")
-        ending.result()
+    # A suite that runs in the background has its children ignore the signal.
+    program = (
+        "import signal, time; signal.signal(signal.SIGQUIT, signal.SIG_DFL); print('ready', flush=True); time.sleep(20)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+
+        def write_down(_seconds: float) -> None:
+            note.write_text(f"{server.pid}\n{tmp_path}\n", encoding="utf-8")
+
+        monkeypatch.setattr(time, "sleep", write_down)
+        end_servers([str(tmp_path)])
 
         assert server.wait() == -signal.SIGQUIT
 
