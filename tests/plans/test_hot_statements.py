@@ -41,8 +41,12 @@ class Sent:
 
     async def plan_of_last(self, db: "asyncpg.Connection[asyncpg.Record]") -> str:
         """The statement that answered; what came before it looked the caller up."""
+        return await self.plan_of("", db)
+
+    async def plan_of(self, words: str, db: "asyncpg.Connection[asyncpg.Record]") -> str:
+        """The last statement that has these words."""
         await db.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
-        query, values = self.of_this_test()[-1]
+        query, values = [sent for sent in self.of_this_test() if words in sent[0]][-1]
         rows = await db.fetch("explain (costs off) " + query, *values)
         return "\n".join(row[0] for row in rows)
 
@@ -135,6 +139,18 @@ async def test_an_upload_stays_on_its_indexes(
 
     assert response.status_code == 201
     _require(await sent.plan_of_last(world.db), {"jobs_pkey"})
+
+
+async def test_the_run_that_a_report_is_compared_with_is_found_by_its_name(
+    client_of: ClientOf, sent: Sent, world: World
+) -> None:
+    job = await world.job(name="a name that no job had")
+    headers = {"DCI-JOB-ID": job, "DCI-NAME": "report", "DCI-MIME": "application/junit"}
+
+    response = await client_of("blue_lab").post("/files", content=b"<testsuite/>", headers=headers)
+
+    assert response.status_code == 201
+    _require(await sent.plan_of("as previous_job_id", world.db), {"jobs_previous_run_idx"})
 
 
 @pytest.mark.parametrize("who", ["admin", "alice"])

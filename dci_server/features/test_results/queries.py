@@ -49,7 +49,8 @@ from announced, target
 left join lateral (
     select jobs.id from jobs
     where jobs.remoteci_id = target.remoteci_id and jobs.topic_id = target.topic_id and jobs.team_id = target.team_id
-          and jobs.name = target.name and jobs.configuration = target.configuration and jobs.url = target.url
+          and hashtextextended(jobs.name, 0) = hashtextextended(target.name, 0) and jobs.name = target.name
+          and jobs.configuration = target.configuration and jobs.url = target.url
           and jobs.created_at < target.created_at and jobs.state <> 'archived'
     order by jobs.created_at desc, jobs.id desc limit 1
 ) as previous on true
