@@ -35,7 +35,7 @@ from dci_server.features.statistics import routes as statistics
 from dci_server.features.teams import routes as teams
 from dci_server.features.test_results import routes as test_results
 from dci_server.features.test_results.recording import JunitReader
-from dci_server.features.test_results.upkeep import CaseUpkeep
+from dci_server.features.test_results.upkeep import case_keeper
 from dci_server.features.topics import routes as topics
 from dci_server.features.uploads import routes as uploads
 from dci_server.features.uploads.upkeep import upload_keeper
@@ -60,7 +60,7 @@ from dci_server.foundation.outgoing.posting import Poster
 from dci_server.foundation.outgoing.targets import Allowed, Targets
 from dci_server.foundation.rhdl import Rhdl
 from dci_server.foundation.storage import open_store
-from dci_server.foundation.storage.removal import ObjectRemover
+from dci_server.foundation.storage.removal import object_remover
 from dci_server.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
@@ -141,15 +141,15 @@ def create_app() -> Application:
             rhdl=rhdl,
             targets=Targets(Allowed.of(settings.webhook_allowed_targets)),
         )
-        remover = ObjectRemover(pool, store)
-        upkeep = CaseUpkeep(pool)
+        upkeep = (
+            object_remover(pool, store),
+            upload_keeper(app.services),
+            case_keeper(pool),
+            packer(pool, store, settings.pack_after_seconds),
+        )
         await authenticator.start()
-        keeper = upload_keeper(app.services)
-        packing = packer(pool, store, settings.pack_after_seconds)
-        await remover.start()
-        keeper.start()
-        await upkeep.start()
-        packing.start()
+        for repeating in upkeep:
+            repeating.start()
         await numbering.start()
         await feed.start()
         audit_log.start()
@@ -160,10 +160,8 @@ def create_app() -> Application:
             await feed.stop()
             await audit_log.stop()
             await numbering.stop()
-            await upkeep.stop()
-            await packing.stop()
-            await keeper.stop()
-            await remover.stop()
+            for repeating in reversed(upkeep):
+                await repeating.stop()
             await authenticator.stop()
             if rhdl is not None:
                 await rhdl.close()

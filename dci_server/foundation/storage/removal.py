@@ -8,19 +8,15 @@ Rows that are deleted put their keys there by trigger.
 
 import asyncio
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import LiteralString
 from uuid import UUID
 
-import asyncpg
-import structlog
-
+from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection, execute, fetch_rows, fetch_value, transaction
-from dci_server.foundation.errors import ApiError
-from dci_server.foundation.storage.store import Store, StoreUnavailable
+from dci_server.foundation.storage.store import Store
 
 UNCLAIMED_FOR: LiteralString = "interval '6 hours'"
 """From the announcement of an object to the row that refers to it."""
@@ -41,9 +37,6 @@ class Unreferenced:
     objects: int
     size: int
     is_all: bool
-
-
-log = structlog.get_logger("dci_server.removal")
 
 
 async def announce_object(db: Connection, key: str) -> None:
@@ -131,33 +124,15 @@ async def remove_due(db: Connection, store: Store) -> int:
         after = rows[-1]["key"]
 
 
-class ObjectRemover:
-    """Runs beside the requests of a server process, for as long as it lives."""
+def object_remover(db: Connection, store: Store) -> Repeating:
+    next_sweep = monotonic()
 
-    def __init__(self, db: Connection, store: Store) -> None:
-        self._db = db
-        self._store = store
-        self._task: asyncio.Task[None] | None = None
+    async def remove_objects() -> bool:
+        nonlocal next_sweep
+        await remove_due(db, store)
+        if monotonic() >= next_sweep:
+            next_sweep = monotonic() + _SECONDS_BETWEEN_SWEEPS
+            await store.sweep(_LONGEST_UPLOAD)
+        return False
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        next_sweep = monotonic()
-        while True:
-            try:
-                await remove_due(self._db, self._store)
-                if monotonic() >= next_sweep:
-                    next_sweep = monotonic() + _SECONDS_BETWEEN_SWEEPS
-                    await self._store.sweep(_LONGEST_UPLOAD)
-            except StoreUnavailable as error:
-                log.warning("objects wait to be removed", reason=error.message)
-            except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.warning("objects wait to be removed", reason=type(error).__name__)
-            await asyncio.sleep(_SECONDS_BETWEEN_PASSES)
+    return Repeating("objects to remove", remove_objects, idle=_SECONDS_BETWEEN_PASSES)
