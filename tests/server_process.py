@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psutil
@@ -17,6 +19,7 @@ import psutil
 from dci_server.foundation.database.embedded import url_of_running
 from tests.signing import SignedBy
 
+T = TypeVar("T")
 BIN = Path(sys.executable).parent
 _SECONDS_TO_START = 180
 """For a machine that does much else."""
@@ -57,7 +60,8 @@ class Running:
 
     def workers(self) -> list[psutil.Process]:
         """With DCI_WORKERS above 1: those that live."""
-        return [process for process in self.processes() if _is_worker(process)]
+        told = told_by(self.processes(), lambda process: "spawn_main" in " ".join(process.cmdline()))
+        return [process for process, is_worker in told if is_worker]
 
     def database_url(self) -> str:
         url = url_of_running(self.data / "postgres")
@@ -68,10 +72,15 @@ class Running:
         return log_of(self.data).read_text()
 
 
-def _is_worker(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "spawn_main" in " ".join(process.cmdline())
-    return False
+def told_by(
+    processes: Iterable[psutil.Process], question: Callable[[psutil.Process], T]
+) -> list[tuple[psutil.Process, T]]:
+    """What those that are still there say: PostgreSQL's background processes come and go."""
+    told: list[tuple[psutil.Process, T]] = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            told.append((process, question(process)))
+    return told
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.server_process import Running, free_port, start, stop
+from tests.server_process import Running, free_port, start, stop, told_by
 from tests.signing import SignedBy
 
 PATIENCE = 60
@@ -213,7 +213,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(server: Running, connec
 def test_a_signal_stops_workers_and_database(tmp_path: Path, number: signal.Signals) -> None:
     running = start(tmp_path / "data", free_port(), DCI_WORKERS="2")
     processes = running.processes()
-    names = {process.name() for process in processes}
+    names = [name for _, name in told_by(processes, psutil.Process.name)]
 
     code = stop(running, number)
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.faults.load import Answered, content_of, is_junit, report
-from tests.server_process import Running, command, free_port, start, stop
+from tests.server_process import Running, command, free_port, start, stop, told_by
 from tests.signing import SignedBy
 
 Victim = Literal["server", "postmaster", "backend", "worker", "everything"]
@@ -190,9 +190,11 @@ def kill(processes: list[psutil.Process], workers: list[psutil.Process], victim:
     if victim == "server":
         doomed = [server]
     elif victim == "postmaster":
-        doomed = [process for process in others if process.name() == "postgres" and process.ppid() == server.pid]
+        told = told_by(others, lambda process: process.name() == "postgres" and process.ppid() == server.pid)
+        doomed = [process for process, is_postmaster in told if is_postmaster]
     elif victim == "backend":
-        doomed = [process for process in others if "[local]" in " ".join(process.cmdline())][:1]
+        told = told_by(others, lambda process: "[local]" in " ".join(process.cmdline()))
+        doomed = [process for process, is_backend in told if is_backend][:1]
     elif victim == "worker":
         doomed = workers[:1]
     else:
