@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What laboratories do, one scenario per budget and the whole run of a job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -47,16 +47,9 @@ def scenarios(big_mebibytes: int, *, huge: bool) -> list[Scenario]:
         Scenario("jobstate", _jobstate),
         Scenario("file, 2 KiB", _upload(log), uploaded_bytes=log.size),
         Scenario("file, 10 MiB", _upload(ten), most=60, warm_up=1, uploaded_bytes=ten.size),
-        Scenario(f"JUnit, {_FEW_CASES:,} cases", _upload(few, "application/junit"), most=1000, uploaded_bytes=few.size),
-        Scenario(f"JUnit, {_CASES:,} cases", _upload(junit, "application/junit"), most=1000, uploaded_bytes=junit.size),
-        Scenario(
-            f"JUnit, {_MANY_CASES:,} cases",
-            _upload(many, "application/junit"),
-            most=20,
-            connections=1,
-            warm_up=1,
-            uploaded_bytes=many.size,
-        ),
+        _report(_FEW_CASES, few),
+        _report(_CASES, junit),
+        replace(_report(_MANY_CASES, many), most=20, connections=1, warm_up=1),
         Scenario("jobs, limit=20", _jobs),
         Scenario("job of a whole run", _job, reads_full_job=True),
         Scenario("whole run", _run(log, junit), most=500, warm_up=1, requests_per_play=_FILES_OF_A_RUN + 9),
@@ -147,6 +140,16 @@ def _upload(payload: Payload, mime: str = "text/plain") -> Play:
         await laboratory.upload("benchmark", payload, mime)
 
     return play
+
+
+def _report(cases: int, report: Payload) -> Scenario:
+    """Each is in a job of its own, and so compared with the equal report of the job before it."""
+
+    async def play(laboratory: Laboratory) -> None:
+        await _new_job(laboratory)
+        await laboratory.upload(f"{cases} cases", report, "application/junit")
+
+    return Scenario(f"JUnit, {cases:,} cases", play, most=1000, uploaded_bytes=report.size, requests_per_play=2)
 
 
 def _run(log: Payload, junit: Payload) -> Play:
