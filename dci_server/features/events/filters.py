@@ -7,7 +7,6 @@ from typing import LiteralString
 from uuid import UUID
 
 from dci_server.features.events.model import TYPES
-from dci_server.foundation import parameters
 from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
 from dci_server.foundation.parameters import Given, Identifier, Parameter, WholeNumber, Words
 
@@ -58,7 +57,3 @@ def read_filters(given: Given) -> Filters:
 
 def read_limit(given: Given) -> int:
     return LIMIT.read_number(given) or _USUAL_EVENTS
-
-
-require_known = parameters.require_known
-"""A filter with a slip in its name would let everything through."""

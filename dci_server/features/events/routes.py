@@ -11,12 +11,11 @@ from dci_server.features.events.filters import (
     Filters,
     read_filters,
     read_limit,
-    require_known,
 )
 from dci_server.features.events.model import EventsAnswer
 from dci_server.features.jobs.access import READ_PARTS, require_can_read
 from dci_server.foundation.http import Call, Response, Route, page
-from dci_server.foundation.parameters import Parameter
+from dci_server.foundation.parameters import Parameter, require_known
 
 _OF_A_JOB: tuple[Parameter, ...] = (AFTER, LIMIT)
 _LIVE = {

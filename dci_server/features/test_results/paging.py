@@ -5,29 +5,29 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import LiteralString, get_args
-from uuid import UUID
 
 from dci_server.features.test_results.model import State, Status
-from dci_server.foundation.database.sql import Condition, all_of
+from dci_server.foundation.database.sql import EVERYTHING, Condition, all_of
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.listing.values import read_moment
-from dci_server.foundation.parameters import Given, Parameter, WholeNumber
+from dci_server.foundation.parameters import Given, Identifier, Parameter, WholeNumber, Words
 from dci_server.foundation.validation import shown
 
 LIMIT = WholeNumber("limit", "How many at most; 50 when it is not given.", 1, 200)
 AFTER = Parameter("after", "Where the page begins: `_meta.next` of the page before.")
-STATUS = Parameter("status", "Only these statuses, separated by commas: success, skipped, failure, error.")
-STATE = Parameter(
-    "state",
-    "Only these states, separated by commas: ADDED, UNCHANGED, REGRESSED, RECOVERED, SKIPPED; REMOVED has no case.",
-)
+STATUS = Words("status", "Only these statuses, separated by commas.", get_args(Status))
+STATE = Words("state", "Only these states, separated by commas; REMOVED has no case.", get_args(State))
 NAME = Parameter("name", "Only cases whose name contains this, in any case.")
 SUITE = Parameter("suite", "Only cases of the suites of this name.")
 MINIMUM_TIME = Parameter("minimum_time", "Only cases that took this many seconds or more.")
-TOPIC_ID = Parameter("topic_id", "Only runs on this topic.")
-REMOTECI_ID = Parameter("remoteci_id", "Only runs of this remoteci.")
+TOPIC_ID = Identifier("topic_id", "Only runs on this topic.")
+REMOTECI_ID = Identifier("remoteci_id", "Only runs of this remoteci.")
 FROM = Parameter("from", "Only jobs created at this moment or later; thirty days before `to` when it is not given.")
 TO = Parameter("to", "Only jobs created before this moment; now when it is not given.")
+
+OF_CASES = (STATUS, STATE, NAME, SUITE, MINIMUM_TIME, LIMIT, AFTER)
+OF_RUNS = (STATUS, STATE, TOPIC_ID, REMOTECI_ID, LIMIT, AFTER)
+OF_FAILING_CASES = (FROM, TO, LIMIT, AFTER)
 
 _USUAL_LIMIT = 50
 _USUAL_DAYS = timedelta(days=30)
@@ -87,7 +87,7 @@ def cases_asked_for(given: Given) -> Condition:
 
 def runs_asked_for(given: Given) -> Condition:
     """On `cases` and `jobs`."""
-    topic, remoteci = _id(TOPIC_ID, given), _id(REMOTECI_ID, given)
+    topic, remoteci = TOPIC_ID.read_id(given), REMOTECI_ID.read_id(given)
     conditions = [_status(given), _state(given)]
     if topic is not None:
         conditions.append(Condition("jobs.topic_id = %(topic_id)s::uuid", {"topic_id": topic}))
@@ -105,29 +105,18 @@ def range_asked_for(given: Given, now: datetime) -> tuple[datetime, datetime]:
 
 
 def _status(given: Given) -> Condition:
-    words = _words(STATUS, given, get_args(Status))
-    return (
-        Condition("true")
-        if words is None
-        else Condition("cases.status = any(%(status)s::test_status[])", {"status": words})
-    )
+    words = STATUS.read_words(given)
+    if words is None:
+        return EVERYTHING
+    return Condition("cases.status = any(%(status)s::test_status[])", {"status": sorted(words)})
 
 
 def _state(given: Given) -> Condition:
-    words = _words(STATE, given, get_args(State))
+    words = STATE.read_words(given)
+    if words is None:
+        return EVERYTHING
     sql: LiteralString = "case_state(cases.previous_status, cases.status) = any(%(state)s::text[])"
-    return Condition("true") if words is None else Condition(sql, {"state": words})
-
-
-def _words(parameter: Parameter, given: Given, known: Sequence[str]) -> list[str] | None:
-    text = parameter.read(given)
-    if text is None:
-        return None
-    words = text.split(",")
-    unknown = [word for word in words if word not in known]
-    if unknown:
-        raise ApiError(f"{parameter.name}: {shown(unknown[0])} is not one of {', '.join(known)}")
-    return words
+    return Condition(sql, {"state": sorted(words)})
 
 
 def _text(text: str) -> str:
@@ -139,16 +128,6 @@ def _seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", text):
         raise ApiError(f"minimum_time is a number of seconds; {shown(text)} is not")
     return float(text)
-
-
-def _id(parameter: Parameter, given: Given) -> UUID | None:
-    text = parameter.read(given)
-    if text is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ApiError(f"{parameter.name}: {shown(text)} is not a uuid") from None
 
 
 def _moment(parameter: Parameter, given: Given) -> datetime | None:

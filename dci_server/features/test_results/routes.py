@@ -17,6 +17,7 @@ from dci_server.features.topics.access import USE
 from dci_server.features.topics.actions import require_usable
 from dci_server.foundation.errors import NotFound
 from dci_server.foundation.http import Call, Response, get, page
+from dci_server.foundation.parameters import require_known
 
 
 async def list_results(call: Call) -> Response:
@@ -37,6 +38,7 @@ async def list_cases(call: Call) -> Response:
     """The test cases of a job, of all its JUnit files."""
     job_id, given = call.id("job_id"), call.parameters
     await require_can_read(call.db, call.caller, job_id)
+    require_known(given, paging.OF_CASES)
     asked, after = paging.cases_asked_for(given), paging.numbers_of(given, 2)
     return page(await case_queries.list_cases_of_job(call.db, job_id, asked, paging.limit_of(given), after))
 
@@ -44,6 +46,7 @@ async def list_cases(call: Call) -> Response:
 async def list_runs(call: Call) -> Response:
     """How one test case went, in all jobs, remotecis and topics that the caller sees, newest first."""
     given, visible = call.parameters, visible_to(call.caller)
+    require_known(given, paging.OF_RUNS)
     asked, after = paging.runs_asked_for(given), paging.numbers_of(given, 3)
     limit = paging.limit_of(given)
     return page(await case_queries.list_runs(call.db, call.id("test_id"), visible, asked, limit, after))
@@ -53,6 +56,7 @@ async def list_failing_cases(call: Call) -> Response:
     """The test cases that failed on a topic, in the jobs that the caller sees, the most frequent first."""
     topic_id, given = call.id("topic_id"), call.parameters
     await require_usable(call.db, call.caller, topic_id)
+    require_known(given, paging.OF_FAILING_CASES)
     between = paging.range_asked_for(given, datetime.now(UTC).replace(tzinfo=None))
     cursor = paging.cursor_of(given, 2)
     after = None if cursor is None else paging.failures_of(cursor)
@@ -68,28 +72,20 @@ routes = [
         list_cases,
         CasesAnswer,
         who=READ_PARTS,
-        query=(
-            paging.STATUS,
-            paging.STATE,
-            paging.NAME,
-            paging.SUITE,
-            paging.MINIMUM_TIME,
-            paging.LIMIT,
-            paging.AFTER,
-        ),
+        query=paging.OF_CASES,
     ),
     get(
         "/cases/{test_id:uuid}/runs",
         list_runs,
         RunsAnswer,
         who=LIST,
-        query=(paging.STATUS, paging.STATE, paging.TOPIC_ID, paging.REMOTECI_ID, paging.LIMIT, paging.AFTER),
+        query=paging.OF_RUNS,
     ),
     get(
         "/topics/{topic_id:uuid}/failing_cases",
         list_failing_cases,
         FailingCasesAnswer,
         who=USE,
-        query=(paging.FROM, paging.TO, paging.LIMIT, paging.AFTER),
+        query=paging.OF_FAILING_CASES,
     ),
 ]

@@ -132,7 +132,7 @@ async def test_pages_follow_each_other(lab: Lab, filters: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["status=good", "state=added", "minimum_time=long", "minimum_time=-1", "limit=0", "limit=201", "limit=x",
+    ["stauts=failure", "sort=name", "status=good", "state=added", "minimum_time=long", "minimum_time=-1", "limit=0", "limit=201", "limit=x",
      "after=x", "after=1", "after=1.2.3", "after=1.99999999999", "after=1.-1", "after=99999999999999999999.1"],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_explained(lab: Lab, client_of: ClientOf, query: str) -> None:
@@ -189,7 +189,9 @@ async def test_a_history_is_narrowed_and_paged(lab: Lab, world: World) -> None:
     assert (len(told), len(set(told)), third.meta.next) == (9, 9, None)
 
 
-@pytest.mark.parametrize("query", ["topic_id=x", "remoteci_id=1", "status=bad", "after=1.2", "after=1.2.a", "limit=0"])
+@pytest.mark.parametrize(
+    "query", ["name=x", "topic_id=x", "remoteci_id=1", "status=bad", "after=1.2", "after=1.2.a", "limit=0"]
+)
 async def test_a_history_that_makes_no_sense_is_explained(lab: Lab, client_of: ClientOf, query: str) -> None:
     response = await client_of("alice").get(f"/cases/00000000-0000-0000-0000-000000000000/runs?{query}")
 
@@ -250,7 +252,7 @@ async def test_failing_cases_are_paged(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["from=yesterday", "from=2026-02-01&to=2026-01-01", "from=2020-01-01&to=2026-01-01", "after=1", "after=1.2", "after=x.y",
+    ["form=2026-01-01", "from=yesterday", "from=2026-02-01&to=2026-01-01", "from=2020-01-01&to=2026-01-01", "after=1", "after=1.2", "after=x.y",
      "from=0001-01-01&to=0001-01-02&limit=0", "to=0001-01-01"],
 )  # fmt: skip
 async def test_a_range_that_makes_no_sense_is_explained(client_of: ClientOf, world: World, query: str) -> None:
