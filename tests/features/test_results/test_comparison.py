@@ -199,6 +199,19 @@ async def test_the_previous_run_is_the_latest_that_says_the_same_of_itself(
     assert (report.previous_job.id if report.previous_job else None) == (before if is_compared else None)
 
 
+async def test_a_run_of_the_team_that_had_the_laboratory_before_is_compared_with_nothing(
+    runs: Runs, world: World
+) -> None:
+    before = await runs.job()
+    await runs.upload(before, suite(case("secret of Red", "success")))
+    await world.db.execute("update jobs set team_id = $1 where id = $2", world.ids["Red"], before)
+
+    report = await runs.report(await runs.upload(await runs.job(), suite(case("a", "success"))))
+
+    assert report.previous_job is None
+    assert [(each.name, each.state) for each in report.testsuites[0].testcases] == [("a", "ADDED")]
+
+
 async def test_only_the_previous_job_is_looked_at(runs: Runs) -> None:
     await runs.upload(await runs.job(), suite(case("a", "success")))
     between = await runs.job()
