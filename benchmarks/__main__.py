@@ -13,11 +13,12 @@ import uvloop
 from benchmarks.lists import list_scenarios
 from benchmarks.load import Address, Connection, Laboratory, LoadError, Play, put_load
 from benchmarks.processes import Processes
-from benchmarks.report import Report, Row, in_mebibytes, row_of, table
-from benchmarks.scenarios import Caller, Scenario, find_topic, prepare, prepare_full, scenarios
+from benchmarks.report import Report, Row, Span, in_mebibytes, row_of, table
+from benchmarks.scenarios import Caller, Scenario, find_topic, prepare, scenarios
 from benchmarks.seed import MEMBER, seed
-from benchmarks.server import own_server
+from benchmarks.server import StoreKind, own_server
 from benchmarks.signing import Login, Signer
+from benchmarks.transfers import transfer_scenarios
 
 
 class Options(argparse.Namespace):
@@ -25,7 +26,8 @@ class Options(argparse.Namespace):
 
     seconds: float
     connections: int
-    only: str
+    only: list[str]
+    store: StoreKind
     big: int
     huge: bool
     jobs: int
@@ -61,8 +63,15 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3, help="how long each scenario lasts [3]")
     parser.add_argument("--connections", type=int, default=4, help="laboratories at once [4]")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only the scenarios with this in their name")
-    parser.add_argument("--big", type=int, default=256, metavar="MIB", help="size of the one big upload; 0: none [256]")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only the scenarios with this in their name; repeatable",
+    )
+    parser.add_argument("--store", choices=("local", "s3"), default="local", help="where files are kept [local]")
+    parser.add_argument("--big", type=int, default=256, metavar="MIB", help="size of the biggest file; 0: none [256]")
     parser.add_argument("--huge", action="store_true", help="also a report of a million test cases")
     parser.add_argument("--jobs", type=int, default=300_000, help="jobs to write before measuring [300000]")
     parser.add_argument("--components", type=int, default=100_000, help="components to write [100000]")
@@ -94,8 +103,8 @@ def main() -> None:
 
 
 def _measure_own(options: Options) -> Report:
-    with own_server(options.workers) as server:
-        processes = Processes(server.pid, None)
+    with own_server(options.workers, options.store) as server:
+        processes = Processes(server.pid, None, server.store_pid)
         return _run(
             options,
             Target(
@@ -138,14 +147,21 @@ async def _measure(options: Options, target: Target) -> Report:
     idle = target.processes.resident_bytes()
     seeded = await _seed(options, target)
     rows: list[Row] = []
-    for scenario in [*scenarios(options.big, huge=options.huge), *list_scenarios()]:
-        if options.only in scenario.name and scenario.caller in callers:
+    for scenario in _scenarios(options):
+        if scenario.caller in callers:
             _tell(scenario.name)
             asking = callers[scenario.caller]
             laboratories = [Laboratory(Connection(address, asking), options.topic) for _ in range(options.connections)]
             rows.append(await _measure_scenario(scenario, laboratories, target.processes, options.seconds))
-    workers = None if options.base_url else options.workers
-    return Report(target.base_url, options.connections, workers, seeded, in_mebibytes(idle), rows)
+    workers, store = (None, None) if options.base_url else (options.workers, options.store)
+    return Report(target.base_url, options.connections, workers, store, seeded, in_mebibytes(idle), rows)
+
+
+def _scenarios(options: Options) -> list[Scenario]:
+    has_addresses = options.store == "s3" and not options.base_url
+    transfers = transfer_scenarios(options.big, redirects=has_addresses)
+    found = [*scenarios(huge=options.huge), *transfers, *list_scenarios()]
+    return [scenario for scenario in found if not options.only or any(text in scenario.name for text in options.only)]
 
 
 def _callers(target: Target, host: str) -> dict[Caller, Signer | Login]:
@@ -167,9 +183,7 @@ async def _seed(options: Options, target: Target) -> int:
 
 
 def _preparation(scenario: Scenario) -> Play:
-    if scenario.caller != "laboratory":
-        return find_topic
-    return prepare_full if scenario.reads_full_job else prepare
+    return scenario.preparation or (prepare if scenario.caller == "laboratory" else find_topic)
 
 
 async def _measure_scenario(
@@ -182,10 +196,10 @@ async def _measure_scenario(
     try:
         if scenario.warm_up:
             await put_load(scenario.play, playing, seconds, scenario.warm_up * len(playing))
-        before = processes.cpu_seconds()
+        before, bytes_before = processes.cpu_seconds(), processes.resident_bytes()
         async with processes.peak() as peak:
             load = await put_load(scenario.play, playing, seconds, scenario.most)
-        return row_of(scenario, load, before, processes.cpu_seconds(), peak.resident_bytes)
+        return row_of(scenario, load, Span(before, processes.cpu_seconds(), bytes_before, peak.resident_bytes))
     finally:
         for laboratory in playing:
             await laboratory.connection.close()

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from uuid import UUID
 
 from benchmarks.load import Laboratory, Play
-from benchmarks.scenarios import Scenario
-from benchmarks.seed import CASE
+from benchmarks.scenarios import Scenario, prepare_full
+from benchmarks.seed import CASE, SOUND_CASE
 
 _SHORT = 2_000
 
@@ -32,13 +32,15 @@ def list_scenarios() -> list[Scenario]:
         Scenario(f"jobs, {name}", _get(f"/jobs?limit=20&offset=0&{query}"), _SHORT) for name, query in jobs.items()
     ]
     components = "/topics/{topic_id}/components?limit=20&offset=0&"
-    history = f"/cases/{UUID(bytes=md5(CASE.encode(), usedforsecurity=False).digest())}/runs?limit=50"
+    history, sound = (f"/cases/{_id_of(case)}/runs?limit=50" for case in (CASE, SOUND_CASE))
     return [
         *found,
         Scenario("cases of a job, failed", _get("/jobs/{job_id}/cases?status=failure%2Cerror&limit=50"), _SHORT,
-                 reads_full_job=True),
+                 preparation=prepare_full),
         Scenario("history of a case", _get(history), _SHORT),
         Scenario("history of a case, failed", _get(history + "&status=failure"), _SHORT),
+        Scenario("history of a case, failed, never", _get(sound + "&status=failure"), _SHORT),
+        Scenario("history of a case, failed, never, of 50 teams", _get(sound + "&status=failure"), _SHORT, caller="member"),
         Scenario("history of a case, of 50 teams", _get(history), _SHORT, caller="member"),
         Scenario("failing cases of a topic, 7 days", _get(
             "/topics/{topic_id}/failing_cases?from=" + (datetime.now(UTC) - timedelta(days=7)).strftime("%Y-%m-%d")), 200),
@@ -56,6 +58,10 @@ def list_scenarios() -> list[Scenario]:
         ),
         Scenario("components, of 50 teams", _get(components + "sort=-created_at"), _SHORT, caller="member"),
     ]  # fmt: skip
+
+
+def _id_of(case: str) -> UUID:
+    return UUID(bytes=md5(case.encode(), usedforsecurity=False).digest())
 
 
 def _get(target: str) -> Play:

@@ -6,17 +6,19 @@ import hashlib
 import ipaddress
 import resource
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.signing import Login, Signer
+from benchmarks.signing import Login, Signer, Stranger
 
 _ANSWER_SECONDS = 300
 _LARGEST_HEAD = 1024**2
+_READ_AT_ONCE = 1024**2
 
 
 class LoadError(Exception):
@@ -53,6 +55,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class Body(Protocol):
+    """What a request carries."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def chunks(self) -> Iterator[bytes]: ...
+
+
 @dataclass(frozen=True)
 class Payload:
     """A body that is one chunk, sent over and over: a big one costs no memory here."""
@@ -72,14 +86,26 @@ class Payload:
     def size(self) -> int:
         return len(self.chunk) * self.repeat
 
+    def chunks(self) -> Iterator[bytes]:
+        for _ in range(self.repeat):
+            yield self.chunk
+
 
 EMPTY = Payload()
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A download that was read and not kept: so many bytes, or where they are."""
+
+    size: int
+    location: str | None = None
 
 
 class Connection:
     """One keep-alive connection; its owner sends one request after the other."""
 
-    def __init__(self, address: Address, caller: Signer | Login) -> None:
+    def __init__(self, address: Address, caller: Signer | Login | Stranger) -> None:
         self._address = address
         self._caller = caller
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -93,31 +119,71 @@ class Connection:
             await self._streams[1].wait_closed()
 
     async def send(
-        self, method: str, target: str, payload: Payload = EMPTY, headers: str = "", status: int = 200
+        self, method: str, target: str, payload: Body = EMPTY, headers: str = "", status: int = 200
     ) -> bytes:
         """The answer's body. Raises LoadError for any other status."""
+        reader = await self._ask(method, target, payload, headers)
+        answered, body = await _read_answer(reader)
+        _require_status(f"{method} {target}", status, answered, body)
+        return body
+
+    async def download(self, target: str) -> Arrived:
+        """Whatever its size, it costs no memory here. Raises LoadError for what is neither the bytes nor a redirect."""
+        reader = await self._ask("GET", target, EMPTY, "")
+        head = await reader.readuntil(b"\r\n\r\n")
+        answered, length = int(head[9:12]), _value(head, b"content-length")
+        left = int(length or 0)
+        if answered == HTTPStatus.FOUND:
+            await reader.readexactly(left)
+            return Arrived(0, (_value(head, b"location") or b"").decode())
+        _require_status(f"GET {target}", HTTPStatus.OK, answered, b"")
+        if length is None:
+            raise LoadError(f"GET {target} does not say how long its answer is")
+        while left > 0:
+            piece = await reader.read(min(left, _READ_AT_ONCE))
+            if not piece:
+                raise LoadError(f"GET {target} ended {left} bytes too early")
+            left -= len(piece)
+        return Arrived(int(length))
+
+    async def _ask(self, method: str, target: str, payload: Body, headers: str) -> asyncio.StreamReader:
         if self._streams is None:
             raise LoadError("the connection is not open")
         reader, writer = self._streams
         signed = self._caller.headers(method, target, payload.sha256)
         head = f"{method} {target} HTTP/1.1\r\n{signed}{headers}Content-Length: {payload.size}\r\n\r\n"
-        if payload.repeat == 1:
-            writer.write(head.encode() + payload.chunk)
-        else:
-            await _write_long(writer, head, payload)
-        answered, body = await _read_answer(reader)
-        if answered != status:
-            raise LoadError(
-                f"{method} {target} answered {answered} instead of {status}: {body[:300].decode(errors='replace')}"
-            )
-        return body
+        chunks = payload.chunks()
+        writer.write(head.encode() + next(chunks, b""))
+        for chunk in chunks:
+            await writer.drain()
+            writer.write(chunk)
+        return reader
 
 
-async def _write_long(writer: asyncio.StreamWriter, head: str, payload: Payload) -> None:
-    writer.write(head.encode())
-    for _ in range(payload.repeat):
-        writer.write(payload.chunk)
-        await writer.drain()
+async def follow(location: str) -> int:
+    """The bytes of a redirect: without credentials, on a connection of its own, as clients do."""
+    url = urlsplit(location)
+    address = Address.of(f"{url.scheme}://{url.netloc}")
+    connection = Connection(address, Stranger(address.netloc))
+    await connection.open()
+    try:
+        return (await connection.download(f"{url.path}?{url.query}")).size
+    finally:
+        await connection.close()
+
+
+def _require_status(asked: str, wanted: int, answered: int, body: bytes) -> None:
+    if answered != wanted:
+        raise LoadError(f"{asked} answered {answered} instead of {wanted}: {body[:300].decode(errors='replace')}")
+
+
+def _value(head: bytes, name: bytes) -> bytes | None:
+    """Of a header field, as it was sent."""
+    place = head.lower().find(b"\r\n" + name + b":")
+    if place < 0:
+        return None
+    begin = place + len(name) + 3
+    return head[begin : head.index(b"\r\n", begin)].strip()
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -148,6 +214,7 @@ class Laboratory:
     topic: str
     topic_id: str = ""
     job_id: str = ""
+    file_id: str = ""
 
     async def get(self, target: str) -> Any:
         return msgspec.json.decode(await self.connection.send("GET", f"/api/v1{target}"))
@@ -160,9 +227,14 @@ class Laboratory:
             )
         )
 
-    async def upload(self, name: str, payload: Payload, mime: str = "text/plain") -> None:
+    async def upload(self, name: str, payload: Body, mime: str = "text/plain") -> bytes:
+        """The answer, unread."""
         headers = f"DCI-JOB-ID: {self.job_id}\r\nDCI-NAME: {name}\r\nDCI-MIME: {mime}\r\nContent-Type: {mime}\r\n"
-        await self.connection.send("POST", "/api/v1/files", payload, headers, status=201)
+        return await self.connection.send("POST", "/api/v1/files", payload, headers, status=201)
+
+    async def upload_to_read(self, name: str, payload: Body) -> None:
+        """Leaves the laboratory with the file."""
+        self.file_id = msgspec.json.decode(await self.upload(name, payload))["file"]["id"]
 
 
 Play = Callable[[Laboratory], Awaitable[None]]

@@ -17,6 +17,7 @@ class CpuSeconds:
 
     server: float | None
     postgres: float | None
+    store: float | None = None
 
 
 @dataclass
@@ -27,15 +28,16 @@ class Peak:
 
 
 class Processes:
-    """The server's tree without PostgreSQL, and PostgreSQL: below the server, or where `postgres_pid` says."""
+    """The server's tree without PostgreSQL, and PostgreSQL: below the server, or where `postgres_pid` says. And the store's."""
 
-    def __init__(self, server_pid: int | None, postgres_pid: int | None) -> None:
+    def __init__(self, server_pid: int | None, postgres_pid: int | None, store_pid: int | None = None) -> None:
         self._server_pid = server_pid
         self._postgres_pid = postgres_pid
+        self._store_pid = store_pid
 
     def cpu_seconds(self) -> CpuSeconds:
         server, postgres = self._trees()
-        return CpuSeconds(_cpu_of(server), _cpu_of(postgres))
+        return CpuSeconds(_cpu_of(server), _cpu_of(postgres), _cpu_of(_tree(self._store_pid)))
 
     def resident_bytes(self) -> int | None:
         return _resident_bytes_of(self._trees()[0])

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from benchmarks.load import Laboratory, LoadError, Payload, Play
 
 MEBIBYTE = 1024**2
-_FILES_OF_A_RUN = 20
-_CASES = 2000
+FILES_OF_A_RUN = 20
+CASES_OF_A_RUN = 2000
 _FEW_CASES = 500
 _MANY_CASES = 20_000
 _HUGE_CASES = 1_000_000
@@ -29,46 +29,37 @@ class Scenario:
     most: int = 20_000
     connections: int | None = None
     warm_up: int = 10
-    uploaded_bytes: int = 0
+    transferred_bytes: int = 0
     requests_per_play: int = 1
-    reads_full_job: bool = False
+    preparation: Play | None = None
     caller: Caller = "laboratory"
 
 
-def scenarios(big_mebibytes: int, *, huge: bool) -> list[Scenario]:
-    log, junit, many = Payload.of(_log(2048)), Payload.of(_junit(_CASES)), Payload.of(_junit(_MANY_CASES))
-    few = Payload.of(_junit(_FEW_CASES))
-    ten, big = Payload.of(_log(MEBIBYTE), 10), Payload.of(_log(MEBIBYTE), big_mebibytes)
+def scenarios(*, huge: bool) -> list[Scenario]:
+    few, junit, many = (Payload.of(_junit(cases)) for cases in (_FEW_CASES, CASES_OF_A_RUN, _MANY_CASES))
     found = [
         Scenario("identity", _identity),
         Scenario("topic by name", _topic_by_name),
         Scenario("components of a topic", _components),
         Scenario("schedule", _schedule),
         Scenario("jobstate", _jobstate),
-        Scenario("file, 2 KiB", _upload(log), uploaded_bytes=log.size),
-        Scenario("file, 10 MiB", _upload(ten), most=60, warm_up=1, uploaded_bytes=ten.size),
         _report(_FEW_CASES, few),
-        _report(_CASES, junit),
+        _report(CASES_OF_A_RUN, junit),
         replace(_report(_MANY_CASES, many), most=20, connections=1, warm_up=1),
         Scenario("jobs, limit=20", _jobs),
-        Scenario("job of a whole run", _job, reads_full_job=True),
-        Scenario("whole run", _run(log, junit), most=500, warm_up=1, requests_per_play=_FILES_OF_A_RUN + 9),
+        Scenario("job of a whole run", _job, preparation=prepare_full),
+        Scenario("whole run", whole_run(), most=500, warm_up=1, requests_per_play=FILES_OF_A_RUN + 9),
     ]
-    if big_mebibytes:
-        one_upload = Scenario(
-            f"file, {big_mebibytes} MiB", _upload(big), most=1, connections=1, warm_up=0, uploaded_bytes=big.size
-        )
-        found.insert(7, one_upload)
     if huge:
         report = Payload.of(_junit(_HUGE_CASES))
         found.append(
             Scenario(
                 f"JUnit, {_HUGE_CASES:,} cases",
-                _upload(report, "application/junit"),
+                upload(report, "application/junit"),
                 most=1,
                 connections=1,
                 warm_up=0,
-                uploaded_bytes=report.size,
+                transferred_bytes=report.size,
             )
         )
     return found
@@ -90,7 +81,7 @@ async def find_topic(laboratory: Laboratory) -> None:
 async def prepare_full(laboratory: Laboratory) -> None:
     """Leaves the laboratory with the job of a whole run."""
     await prepare(laboratory)
-    await _run(Payload.of(_log(2048)), Payload.of(_junit(_CASES)))(laboratory)
+    await whole_run()(laboratory)
 
 
 def _topic_target(name: str) -> str:
@@ -135,7 +126,7 @@ async def _job(laboratory: Laboratory) -> None:
     await laboratory.connection.send("GET", f"/api/v1/jobs/{laboratory.job_id}")
 
 
-def _upload(payload: Payload, mime: str = "text/plain") -> Play:
+def upload(payload: Payload, mime: str = "text/plain") -> Play:
     async def play(laboratory: Laboratory) -> None:
         await laboratory.upload("benchmark", payload, mime)
 
@@ -149,10 +140,12 @@ def _report(cases: int, report: Payload) -> Scenario:
         await _new_job(laboratory)
         await laboratory.upload(f"{cases} cases", report, "application/junit")
 
-    return Scenario(f"JUnit, {cases:,} cases", play, most=1000, uploaded_bytes=report.size, requests_per_play=2)
+    return Scenario(f"JUnit, {cases:,} cases", play, most=1000, transferred_bytes=report.size, requests_per_play=2)
 
 
-def _run(log: Payload, junit: Payload) -> Play:
+def whole_run() -> Play:
+    log, junit = Payload.of(log_text(2048)), Payload.of(_junit(CASES_OF_A_RUN))
+
     async def play(laboratory: Laboratory) -> None:
         await _identity(laboratory)
         await _topic_by_name(laboratory)
@@ -160,7 +153,7 @@ def _run(log: Payload, junit: Payload) -> Play:
         await _new_job(laboratory)
         for status in ("pre-run", "running"):
             await _enter(laboratory, status)
-        for number in range(_FILES_OF_A_RUN):
+        for number in range(FILES_OF_A_RUN):
             await laboratory.upload(f"task {number}", log, "application/x-ansible-output")
         await laboratory.upload("results.xml", junit, "application/junit")
         await _enter(laboratory, "success")
@@ -169,7 +162,7 @@ def _run(log: Payload, junit: Payload) -> Play:
     return play
 
 
-def _log(size: int) -> bytes:
+def log_text(size: int) -> bytes:
     lines: list[bytes] = []
     length = 0
     while length < size:

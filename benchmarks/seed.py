@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bulk data for the tables that grow, written by PostgreSQL itself."""
 
+from datetime import datetime, timedelta
+
 import asyncpg
+
+from benchmarks.load import LoadError
 
 TEAMS = 60
 TEAMS_OF_MEMBER = 50
@@ -76,25 +80,30 @@ _RUNS = (
 
 CASES_OF_A_REPORT = 1_000
 TESTS = 20_000
-CASE = "benchmark case 7"
-"""The id of a case that many reports have is the MD5 of its name."""
+CASE = "benchmark case 8"
+"""It is in every second report, and fails in every tenth of those. The id of a case is the MD5 of its name."""
+SOUND_CASE = "benchmark case 7"
+"""As often run, and it never fails."""
 
 _NAMES = f"""
 insert into test_names (key, suite, classname, name)
 select decode(md5('benchmark case ' || n), 'hex'), 'suite ' || n / 1000, 'class ' || n / 50, 'benchmark case ' || n
 from generate_series(0, {TESTS - 1}) as n on conflict do nothing
 """
-# The newest reports have their rows, a thousand each: this month's, because partitions are there from now on.
+# The newest reports have their rows, a thousand each, in the months in which their jobs ran.
 _NUMBERED = """
 with numbered as (
-    select tests_results.id, nextval('cases_to_remove_number_seq') as number,
-           greatest(date_trunc('month', utc_now()), utc_now() - row_number() over (order by jobs.created_at desc)
-                    * interval '10 seconds') as moment
+    select tests_results.id, nextval('cases_to_remove_number_seq') as number, jobs.created_at + interval '1 minute' as moment
     from tests_results join jobs on jobs.id = tests_results.job_id where jobs.user_agent = 'benchmark'
     order by jobs.created_at desc limit $1::integer
 )
 update tests_results set number = numbered.number, cases_at = numbered.moment, encoding = 'utf-8'
 from numbered where tests_results.id = numbered.id
+"""
+_TESTS = f"""
+create temporary table seeded_tests as
+select n, test_names.id from generate_series(0, {TESTS - 1}) as n
+join test_names on test_names.key = decode(md5('benchmark case ' || n), 'hex')
 """
 _SUITES = """
 insert into tests_suites (number, id, opened, name, is_last, tests, success, failures, errors, skipped, time, distinct_cases,
@@ -103,16 +112,18 @@ select number, 0, 0, 'suite 0', true, 1000, 950, 50, 0, 0, 60, 1000, 0, 0, 1000,
 from tests_results where number is not null on conflict do nothing
 """
 _CASES = f"""
-insert into cases (created_at, number, test_id, team_id, position, suite, status, previous_status, time, message)
-select results.cases_at, results.number, test_names.id, jobs.team_id, n, 0,
-       (array['failure', 'success'])[1 + least(n * 7 % 20, 1)]::test_status, 'success', n % 60,
-       case when n * 7 % 20 = 0 then 'expected 0, was 1' end
+insert into {{table}} (created_at, number, test_id, team_id, position, suite, status, previous_status, time, message)
+select results.cases_at, results.number, seeded_tests.id, jobs.team_id, position, 0,
+       (array['failure', 'success'])[1 + least((position + results.number) % 20, 1)]::test_status, 'success', position % 60,
+       case when (position + results.number) % 20 = 0 then 'expected 0, was 1' end
 from tests_results as results
 join jobs on jobs.id = results.job_id
-cross join generate_series(0, {CASES_OF_A_REPORT - 1}) as n
-join test_names on test_names.key = decode(md5('benchmark case ' || (n + results.number % 2 * 500) % {TESTS}), 'hex')
-where results.number is not null and results.number % $1::bigint = $2::bigint
+cross join generate_series(0, {CASES_OF_A_REPORT - 1}) as position
+join seeded_tests on seeded_tests.n = (position + results.number % 2 * 500) % {TESTS}
+where results.cases_at >= $1::timestamp and results.cases_at < $1::timestamp + interval '1 month'
+      and results.number % $2::bigint = $3::bigint
 """
+_CASES_AT_ONCE = 2_000_000
 
 
 async def seed(database_url: str, topic: str, jobs: int, components: int, cases: int = 0) -> None:
@@ -138,14 +149,48 @@ async def seed(database_url: str, topic: str, jobs: int, components: int, cases:
 
 
 async def _seed_cases(connection: "asyncpg.Connection[asyncpg.Record]", cases: int) -> None:
-    """In parts of a few million rows, so that no statement takes long enough to be taken for lost."""
     if not cases:
         return
-    parts = 1 + cases // 2_000_000
+    await connection.execute("set maintenance_work_mem = '512MB'")
     for statement, values in (
         (_NAMES, ()),
+        (_TESTS, ()),
+        ("analyze seeded_tests", ()),
         (_NUMBERED, (cases // CASES_OF_A_REPORT,)),
         (_SUITES, ()),
-        *((_CASES, (parts, part)) for part in range(parts)),
     ):
         await connection.execute(statement, *values)
+    months = await connection.fetch(
+        """select date_trunc('month', cases_at) as begin, count(*) as reports from tests_results
+           where number is not null group by 1 order by 1"""
+    )
+    for month in months:
+        await _seed_month(connection, month["begin"], month["reports"])
+    await connection.execute("drop table seeded_tests")
+
+
+async def _seed_month(connection: "asyncpg.Connection[asyncpg.Record]", month: datetime, reports: int) -> None:
+    """A partition that is filled first, and then gets its indexes: tens of millions of rows in minutes."""
+    table = f"cases_{month:%Y_%m}"
+    async with connection.transaction():
+        if await connection.fetchval("select to_regclass($1) is not null", table):
+            if await connection.fetchval(f"select exists (select from {table})"):
+                raise LoadError("there are cases already: seed an empty database")
+            await connection.execute(f"alter table cases detach partition {table}; drop table {table}")
+        await connection.execute(f"create table {table} (like cases) with (autovacuum_enabled = off)")
+    # In parts of a few million rows, so that no statement takes long enough to be taken for lost.
+    parts = 1 + reports * CASES_OF_A_REPORT // _CASES_AT_ONCE
+    for part in range(parts):
+        await connection.execute(_CASES.format(table=table), month, parts, part)
+    indexes = await connection.fetch(
+        "select indexname, indexdef from pg_indexes where schemaname = 'public' and tablename = 'cases'"
+    )
+    for index in indexes:
+        definition: str = index["indexdef"]
+        own = definition.replace(f" {index['indexname']} ", " ").replace("ON ONLY public.cases ", f"ON {table} ")
+        await connection.execute(own)
+    end = (month + timedelta(days=32)).replace(day=1)
+    await connection.execute(
+        f"""alter table {table} reset (autovacuum_enabled);
+            alter table cases attach partition {table} for values from ('{month}') to ('{end}')"""
+    )

@@ -12,13 +12,18 @@ import urllib.request
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from benchmarks.load import LoadError
+from tests.s3 import running_s3
 
 _START_SECONDS = 90
 _STOP_SECONDS = 30
 # A database or a store of somebody's must not be filled with what a benchmark writes.
 _NOT_INHERITED = ("DATABASE_URL", "DCI_STORE_URL", "DCI_SECRETS_KEY", "DCI_ADMIN_PASSWORD", "DCI_HOST")
+
+StoreKind: TypeAlias = Literal["local", "s3"]
+"""A directory; or the S3 server of the tests, a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,13 @@ class OwnServer:
     login: str
     password: str
     data: Path
+    store_pid: int | None
 
 
 @contextlib.contextmanager
-def own_server(workers: int) -> Generator[OwnServer]:
-    with tempfile.TemporaryDirectory(prefix="dci-benchmark-") as directory:
+def own_server(workers: int, store: StoreKind = "local") -> Generator[OwnServer]:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="dci-benchmark-"))
         data = Path(directory) / "data"
         base_url = f"http://127.0.0.1:{_free_port()}"
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
@@ -44,6 +51,13 @@ def own_server(workers: int) -> Generator[OwnServer]:
             "DCI_DATA_DIR": str(data),
             "DCI_WORKERS": str(workers),
         }
+        store_pid = None
+        if store == "s3":
+            objects = Path(directory) / "objects"
+            objects.mkdir()
+            s3 = stack.enter_context(running_s3(objects))
+            environment |= {"DCI_STORE_URL": s3.url("benchmark"), **s3.credentials}
+            store_pid = s3.pid
         log = Path(directory) / "server.log"
         with log.open("wb") as output:
             scene = [_program(), "provision", "--demo"]
@@ -61,6 +75,7 @@ def own_server(workers: int) -> Generator[OwnServer]:
                 user["DCI_LOGIN"],
                 user["DCI_PASSWORD"],
                 data,
+                store_pid,
             )
         finally:
             _stop(process)

@@ -21,6 +21,16 @@ class Login:
         return self._headers
 
 
+class Stranger:
+    """Nobody: an address may be permission enough."""
+
+    def __init__(self, host: str) -> None:
+        self._headers = f"Host: {host}\r\n"
+
+    def headers(self, method: str, target: str, payload_sha256: str) -> str:  # noqa: ARG002
+        return self._headers
+
+
 class Signer:
     """One laboratory. Its key is derived once a day, not once a request."""
 

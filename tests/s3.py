@@ -28,6 +28,7 @@ class S3:
     """The process; its bucket is there."""
 
     endpoint: str
+    pid: int
 
     @property
     def credentials(self) -> Mapping[str, str]:
@@ -68,7 +69,7 @@ def running_s3(directory: Path) -> Generator[S3]:
         try:
             port = process.stdout.readline().strip()
             assert port, process.stderr.read()
-            s3 = S3(f"http://127.0.0.1:{port}")
+            s3 = S3(f"http://127.0.0.1:{port}", process.pid)
             made = httpx.put(obstore.sign(s3.bucket(), "PUT", "", expires_in=timedelta(minutes=1)))
             assert made.status_code == 200, made.text
             yield s3
