@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real S3 server for the tests: how it is installed, started, and addressed."""
 
+import asyncio
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import obstore
@@ -21,6 +24,8 @@ _SOURCE = Path(__file__).parent / "s3_server"
 _SECRET_KEY = "a-secret-of-the-tests"
 _BUCKET = "dci"
 REGION = "us-east-1"
+_HEAD = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) ([^ ?]*)[^ ]* HTTP/1.1\r\n")
+_RANGE = re.compile(rb"\r\nrange: ([^\r]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,42 @@ class S3:
         # The stub names a type of a package that is not needed at run time.
         found = obstore.list(self.bucket(prefix))  # pyright: ignore[reportUnknownMemberType]
         return sorted(entry["path"] for listed in found for entry in listed)
+
+
+@dataclass
+class Watched:
+    """The same server, reached through somebody who notes what it is asked for."""
+
+    url: str
+    requests: list[str]
+    """`METHOD key range`, without the bucket and the prefix."""
+
+
+@asynccontextmanager
+async def watched(s3: S3, prefix: str) -> AsyncGenerator[Watched]:
+    """Requests with a body are noted as long as no piece of it looks like the head of another one."""
+    there = urlsplit(s3.endpoint)
+    requests: list[str] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, noting: bool) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(65_536):
+                head = _HEAD.match(chunk) if noting else None
+                if head is not None:
+                    key = unquote(head[2].decode()).removeprefix(f"/{_BUCKET}/{prefix}/")
+                    asked = _RANGE.search(chunk)
+                    requests.append(f"{head[1].decode()} {key} {asked[1].decode() if asked else ''}".strip())
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection(there.hostname, there.port)
+        await asyncio.gather(carry(reader, forth, noting=True), carry(back, writer, noting=False))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield Watched(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests)
+    server.close()
 
 
 @contextmanager

@@ -30,25 +30,28 @@ from dci_server.foundation.storage.store import (
     Stat,
     StoreUnavailable,
     StoreUrlError,
-    end_of,
     pieces,
     require_valid_key,
 )
 from dci_server.foundation.storage.upload import SpooledUpload
 
 if TYPE_CHECKING:
+    from obstore import GetOptions, GetResult
     from obstore.store import AzureConfig, ClientConfig, RetryConfig, S3Config
 
 PLACE = "the object store"
 PROBE = b"dci-server was here"
-STEP = 4 * MIB
 SMALLEST_PART = 8 * MIB
 # S3 allows 10,000.
 MOST_PARTS = 9_000
 PARTS_AT_ONCE = 2
 SECONDS_TO_ANSWER_A_PROBE = 10
 SECONDS_FOR_AN_ANSWER = 60
-"""From a request to the last byte of its answer; a request is of 8 MiB or so at most."""
+"""From a request to the last byte of its answer. What is sent is of 8 MiB or so at most; a longer answer is asked for
+again, from where it stopped."""
+_OUT_OF_RANGE = "status code: 416"
+"""The library has no error of its own for it."""
+_TOO_SHORT = "a file in the file store is shorter than it was: restore it from a backup"
 
 
 def open_bucket(scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) -> "BucketStore":
@@ -107,16 +110,20 @@ class BucketStore:
         return BucketUpload(self._bucket)
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        size = await self.size(key)
-        if size is None:
+        require_valid_key(key)
+        if length == 0:
+            return await self._nothing(key)
+        try:
+            opened = await _open(self._bucket, key, start, None if length is None else start + length)
+        except _BeyondTheEnd:
+            return await self._nothing(key)
+        return _read_on(self._bucket, key, opened)
+
+    async def _nothing(self, key: str) -> AsyncIterator[bytes]:
+        """Of an object that is there."""
+        if await self.stat(key) is None:
             raise ObjectMissing
-
-        async def read_at(position: int, wanted: int) -> bytes:
-            # One request per step, so that a slow reader never holds a request open until it times out.
-            with unavailable_when_it_fails():
-                return bytes(await obstore.get_range_async(self._bucket, key, start=position, length=wanted))
-
-        return pieces(read_at, start, end_of(size, start, length), STEP)
+        return _no_bytes()
 
     async def size(self, key: str) -> int | None:
         found = await self.stat(key)
@@ -207,6 +214,49 @@ class BucketUpload(SpooledUpload):
 
     async def _withdraw(self, key: str) -> None:
         await _delete(self._bucket, key)
+
+
+class _BeyondTheEnd(StoreUnavailable):
+    """The object has no byte of what was asked for."""
+
+
+async def _open(bucket: ObjectStore, key: str, start: int, end: int | None, etag: str | None = None) -> "GetResult":
+    """One request: its answer says how large the object is, and the bytes follow as they are asked for."""
+    options: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
+    if etag is not None:
+        options["if_match"] = etag
+    with unavailable_when_it_fails():
+        try:
+            return await obstore.get_async(bucket, key, options=options)
+        except BaseError as error:
+            if _OUT_OF_RANGE in str(error):
+                raise _BeyondTheEnd(_TOO_SHORT) from error
+            raise
+
+
+async def _read_on(bucket: ObjectStore, key: str, opened: "GetResult") -> AsyncIterator[bytes]:
+    """To the end, in one request unless that breaks off: a slow reader holds it open until its time is over."""
+    position, end = opened.range
+    etag = opened.meta["e_tag"]
+    while position < end:
+        began = position
+        try:
+            with unavailable_when_it_fails():
+                async for chunk in opened.stream(min_chunk_size=MIB):
+                    position += len(chunk)
+                    yield chunk
+        except StoreUnavailable:
+            if position == began:
+                raise
+        if began < position < end:
+            opened = await _open(bucket, key, position, end, etag)
+        elif position == began:
+            raise StoreUnavailable(_TOO_SHORT)
+
+
+async def _no_bytes() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 async def _put(bucket: ObjectStore, key: str, content: bytes | AsyncIterator[bytes], part: int = SMALLEST_PART) -> None:

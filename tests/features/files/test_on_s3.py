@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files whose bytes are in a bucket: the same to whoever sends and reads them."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,12 +11,13 @@ import httpx
 import obstore
 import pytest
 
+from dci_server.features.files.model import store_key
 from dci_server.features.packs.actions import pack_next_job
 from dci_server.foundation.http import Application
-from dci_server.foundation.storage import open_store
+from dci_server.foundation.storage import object_store, open_store
 from dci_server.foundation.storage.removal import count_unreferenced, remove_due
 from tests.conftest import ClientOf, World, started
-from tests.s3 import S3
+from tests.s3 import S3, watched
 from tests.signing import SignedBy
 
 BIG = bytes(n * 7 % 251 for n in range(300_000))
@@ -212,3 +214,78 @@ async def test_small_files_of_a_job_that_is_over_are_one_object(
     await world.db.execute("delete from packs")
     await world.db.execute("delete from objects_to_remove")
     assert (await count_unreferenced(db, store, 1000)).objects == 1
+
+
+@pytest.fixture
+async def seen(s3: S3, prefix: str, app: Application) -> AsyncIterator[list[str]]:
+    """What the bucket is asked for."""
+    async with watched(s3, prefix) as way:
+        assert app.services is not None
+        app.services.store = open_store(s3.url(prefix, way.url))
+        yield way.requests
+
+
+async def test_reading_a_file_of_a_packed_job_is_one_request(
+    client_of: ClientOf, app: Application, world: World, seen: list[str]
+) -> None:
+    assert app.services is not None
+    lab, job = client_of("blue_lab"), await world.job()
+    contents = [BIG[n * 1000 : n * 1000 + 30_000] for n in range(9)]
+    ids = [(await upload(lab, job, content)).json()["file"]["id"] for content in contents]
+    await lab.post("/jobstates", json={"job_id": job, "status": "success"})
+    await pack_next_job(app.services.db, app.services.store, 0)
+    where = await world.db.fetchrow(
+        "select key, frame_start, frame_size from files_packed join packs on packs.id = pack_id where file_id = $1",
+        ids[7],
+    )
+    assert where is not None
+    seen.clear()
+
+    whole = await lab.get(f"/files/{ids[7]}/content")
+    part = await lab.get(f"/files/{ids[7]}/content", headers={"Range": "bytes=10-19"})
+
+    assert (whole.content, part.content) == (contents[7], contents[7][10:20])
+    frame = f"bytes={where['frame_start']}-{where['frame_start'] + where['frame_size'] - 1}"
+    assert seen == [f"GET {where['key']} {frame}"] * 2
+    assert where["frame_start"] > 0
+
+
+async def test_a_download_is_one_request_to_the_bucket(client_of: ClientOf, world: World, seen: list[str]) -> None:
+    lab, job, content = client_of("blue_lab"), await world.job(), BIG * 40
+    file = (await upload(lab, job, content)).json()["file"]
+    of_component = f"/components/{world.ids['compose']}/files"
+    component_file = (await client_of("blue_feeder").post(of_component, content=content)).json()["component_file"]
+    paths = [f"/files/{file['id']}/content", f"{of_component}/{component_file['id']}/content"]
+    for path in paths:
+        seen.clear()
+
+        whole = await lab.get(path)
+        part = await lab.get(path, headers={"Range": "bytes=299990-300009"})
+        head = await lab.head(path)
+        known = await lab.get(path, headers={"If-None-Match": whole.headers["etag"]})
+
+        assert (whole.content, part.content) == (content, content[299_990:300_010])
+        assert (head.headers["content-length"], known.status_code) == (str(len(content)), 304)
+        assert [(request.split()[0], *request.split()[2:]) for request in seen] == [
+            ("GET", f"bytes=0-{len(content) - 1}"), ("GET", "bytes=299990-300009"), ("HEAD",),
+        ]  # fmt: skip
+
+
+async def test_a_reader_who_is_slower_than_the_bucket_waits_gets_everything(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = BIG * 100
+    file = (await upload(client_of("blue_lab"), await world.job(), content)).json()["file"]
+    monkeypatch.setattr(object_store, "SECONDS_FOR_AN_ANSWER", 0.3)
+    monkeypatch.setitem(object_store.RETRY, "max_retries", 0)
+    async with watched(s3, prefix) as way:
+        store = open_store(s3.url(prefix, way.url))
+
+        received = bytearray()
+        async for piece in await store.read(store_key(file["team_id"], file["job_id"], file["id"])):
+            received += piece
+            await asyncio.sleep(0.05)
+
+        assert bytes(received) == content
+        assert len(way.requests) > 1
+        assert way.requests[-1].endswith(f"-{len(content) - 1}")
