@@ -42,8 +42,10 @@ class FilesystemStore:
         return FilesystemUpload(self._root)
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        opened = await asyncio.to_thread(_open_for_reading, self._path_of(key))
-        return pieces(opened.read, start, end_of(opened.size, start, length), MIB)
+        # What fits into one piece is opened and read in one go: changing threads is most of what a small read costs.
+        path = self._path_of(key)
+        opened, end, first = await asyncio.to_thread(_begin_reading, path, start, length)
+        return _continued(first, opened, start + len(first), end)
 
     async def size(self, key: str) -> int | None:
         found = await self.stat(key)
@@ -131,9 +133,9 @@ class OpenedFile:
         self.size = size
 
     async def read(self, start: int, length: int) -> bytes:
-        return await asyncio.to_thread(self._read_now, start, length)
+        return await asyncio.to_thread(self.read_now, start, length)
 
-    def _read_now(self, start: int, length: int) -> bytes:
+    def read_now(self, start: int, length: int) -> bytes:
         with unavailable_when_it_fails(PLACE):
             return os.pread(self._descriptor, length, start)
 
@@ -153,6 +155,22 @@ def _open_for_reading(path: Path) -> OpenedFile:
     if not stat.S_ISREG(found.st_mode):
         raise ObjectMissing
     return opened
+
+
+def _begin_reading(path: Path, start: int, length: int | None) -> tuple[OpenedFile | None, int, bytes]:
+    """The first piece of a range, where the range ends, and the file unless that was all."""
+    opened = _open_for_reading(path)
+    end = end_of(opened.size, start, length)
+    first = opened.read_now(start, min(MIB, end - start)) if start < end else b""
+    return (opened if start + len(first) < end else None), end, first
+
+
+async def _continued(first: bytes, opened: OpenedFile | None, start: int, end: int) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    if opened is not None:
+        async for piece in pieces(opened.read, start, end, MIB):
+            yield piece
 
 
 def _stat(path: Path) -> Stat | None:
