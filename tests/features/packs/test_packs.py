@@ -75,6 +75,39 @@ async def test_readers_of_packed_files_notice_nothing(
     assert [(await alice.get(f"/files/{file_id}/content")).content for file_id in ids] == CONTENTS
 
 
+REPORT = (
+    b'<testsuites><testsuite name="one"><testcase classname="c" name="fails"><failure type="E" message="m">'
+    + b"Traceback &lt;1&gt;" * 300
+    + b'</failure><system-out>out</system-out></testcase><testcase classname="c" name="passes"/></testsuite></testsuites>'
+)
+
+
+@pytest.mark.parametrize("rows_of_cases", ["there", "gone"])
+async def test_a_report_in_a_pack_is_read_back_with_its_texts(
+    client_of: ClientOf, app: Application, world: World, rows_of_cases: str
+) -> None:
+    lab, alice, job = client_of("blue_lab"), client_of("alice"), await world.job()
+    headers = {"DCI-NAME": "report", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+    contents = [log_of_task(1), log_of_task(2), REPORT, log_of_task(3)]
+    ids = [
+        (await lab.post("/files", content=content, headers=headers if content is REPORT else {**headers, "DCI-MIME": "x"}))
+        .json()["file"]["id"]
+        for content in contents
+    ]  # fmt: skip
+    await lab.post("/jobstates", json={"job_id": job, "status": "success"})
+    if rows_of_cases == "gone":
+        await world.db.execute("update tests_results set number = null")
+    before = (await alice.get(f"/files/{ids[2]}/junit")).json()
+
+    await pack(app)
+
+    assert await world.db.fetchval("select start from files_packed where file_id = $1", ids[2]) > 0
+    assert (await alice.get(f"/files/{ids[2]}/junit")).json() == before
+    fails, passes = before["testsuites"][0]["testcases"]
+    assert (fails["value"], fails["stdout"]) == ("Traceback <1>" * 300, "out")
+    assert (passes["action"], passes["value"]) == ("success", "")
+
+
 async def test_a_part_and_the_head_of_a_packed_file(client_of: ClientOf, app: Application, world: World) -> None:
     alice = client_of("alice")
     *ids, _ = await a_job_that_is_over(client_of, world)
