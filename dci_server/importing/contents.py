@@ -2,7 +2,8 @@
 """Brings the bytes of files over, from the source's store into ours: several at once, each hashed and measured.
 
 A file whose `sha256` is null has its bytes still to come. Small ones go into the row, in the statement that says so; a
-big one is published in the store first. Whatever a killed run had not yet written down is brought again.
+big one is published in the store first. Whatever a killed run had not yet written down is brought again. Nothing will
+happen to an old job any more, so whoever brings its small files says that they can be packed.
 """
 
 import asyncio
@@ -66,7 +67,13 @@ OF_JOBS = Kind(
             ), kept as (
                 insert into files_contents (file_id, is_compressed, bytes)
                 select brought.id, brought.is_compressed, brought.bytes from brought join files on files.id = brought.id
-                where brought.bytes is not null on conflict (file_id) do nothing)
+                where brought.bytes is not null on conflict (file_id) do nothing
+                returning file_id
+            ), over as (
+                insert into jobs_to_pack (job_id)
+                select distinct files.job_id from kept join files on files.id = kept.file_id join jobs on jobs.id = files.job_id
+                where jobs.status in ('success', 'failure', 'killed', 'error')
+                on conflict (job_id) do update set quiet_since = excluded.quiet_since)
             update files set sha256 = brought.sha256, size = brought.size from brought where files.id = brought.id""",
     inline_bytes=MAX_INLINE_BYTES,
 )

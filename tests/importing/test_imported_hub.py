@@ -10,6 +10,11 @@ from uuid import UUID
 import httpx
 import pytest
 
+from dci_server import migrations
+from dci_server.features.packs.actions import pack_next_job
+from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.storage import open_store
+from tests.databases import run
 from tests.importing.conftest import LogIn, NewHub, import_words
 from tests.importing.old_hub import PASSWORD_HASH, OldHub
 
@@ -72,6 +77,35 @@ async def test_small_files_are_in_rows_and_big_ones_in_the_store(old_hub: OldHub
     assert (new_hub.directory / "files" / component_file[0]).read_bytes() == b"i" * 70_000
     assert component_file[1:] == (False, 70_000, '"5eb63bbbe01eeed093cb22bb8f5acdc3"')
     assert await new_hub.rows("select * from objects_to_remove") == []
+
+
+async def test_small_files_of_jobs_that_are_over_are_packed(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    going_on = await old_hub.job("going on", status="running")
+    small = [await old_hub.file(f"{n}.log", b"a line\n" * n, job_id=going_on) for n in range(1, 6)]
+    await new_hub.report(old_hub)
+    db, store = await open_pool(new_hub.url), open_store(str(new_hub.directory / "files"))
+
+    assert not await pack_next_job(db, store, 300)
+    while await pack_next_job(db, store, 0):
+        pass
+    await db.close()
+
+    unpacked = await new_hub.rows(
+        "select file_id from files_contents join files on id = file_id where state = 'active'"
+    )
+    assert {row[0] for row in unpacked} == set(small)
+    lab = await log_in("blue_lab")
+    assert (await lab.get(f"/files/{old_hub.ids['small.log']}/content")).content == b"one line\n" * 30
+    assert "b" in str((await lab.get(f"/files/{old_hub.ids['junit']}/junit")).json()["testsuites"])
+
+
+async def test_jobs_of_an_import_before_there_were_packs_are_packed(old_hub: OldHub, new_hub: NewHub) -> None:
+    await new_hub.report(old_hub)
+    await run(new_hub.url, "delete from jobs_to_pack")
+
+    await run(new_hub.url, (Path(migrations.__file__).parent / "0024_imported_jobs_to_pack.sql").read_text())
+
+    assert await new_hub.rows("select job_id from jobs_to_pack") == [(old_hub.ids["job"],)]
 
 
 @pytest.mark.parametrize(("who", "status"), [("blue_lab", 200), ("red_lab", 404), ("blue_feeder", 200)])

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that were imported before an import said that they can be packed."""
+
+from dci_server.migrations import run_sql
+
+revision = "0024"
+down_revision = "0019"
+
+
+def upgrade() -> None:
+    run_sql("0024_imported_jobs_to_pack.sql")
