@@ -32,6 +32,9 @@ _NEVER = tuple(
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 """What is public in IPv6: no loopback, local, multicast, mapped or site-local address is in it."""
 _NAT64 = IPv6Network("64:ff9b::/96")
+_LOOPBACK = IPv4Address("127.0.0.1")
+_LOOPBACK_NAME = re.compile(r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(localhost|loopback)")
+"""What is loopback everywhere (RFC 6761), and what the hosts files of Linux call it."""
 
 _LONGEST_URL = 2000
 _URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
@@ -167,7 +170,11 @@ def _look_up(host: str, port: int) -> list[Address]:
 
 
 def _literal(host: str) -> list[Address]:
-    """The address that the host is when it is no name: in any way of writing it that the resolver understands."""
+    """The address that the host is when it is no name: in any way of writing it that the resolver understands. Names of
+    this very machine count as its address."""
+    host = host.lower().rstrip(".")
+    if _LOOPBACK_NAME.fullmatch(host):
+        return [_LOOPBACK]
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):

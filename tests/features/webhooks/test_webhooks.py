@@ -92,6 +92,7 @@ _WRONG: list[dict[str, Any]] = [
     {"url": "https://10.0.0.1/"},
     {"url": "http://[::ffff:10.0.0.1]/"},
     {"url": "http://0x0a000001/"},
+    {"url": "http://10.0.0.1./"},
     {"url": "ftp://example.org/"},
     {"url": "https://user:secret@example.org/"},
     {"url": ""},

@@ -67,10 +67,29 @@ async def test_private_and_special_targets_are_refused_however_they_are_written(
     assert receiver.received == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "169.254.169.254"])
-def test_what_is_no_name_is_refused_without_asking_anybody(targets: Targets, host: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "169.254.169.254", "127.0.0.1.", "2130706433.", "127.1.",
+        "localhost", "localhost.", "LOCALHOST", "LocalHost.", "ci.localhost", "ci.localhost.", "localhost.localdomain",
+        "localhost.localdomain.", "localhost4", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+    ],
+)  # fmt: skip
+def test_what_is_no_name_of_others_is_refused_without_asking_anybody(targets: Targets, host: str) -> None:
     with pytest.raises(TargetRefused, match="not public"):
         targets.require_acceptable(read_url(f"https://{host}/"))
+
+
+@pytest.mark.parametrize("host", ["localhost.example.org", "notlocalhost", "ci.example.org.", "ci.localdomain"])
+def test_what_only_looks_like_loopback_is_a_name_like_any_other(targets: Targets, host: str) -> None:
+    targets.require_acceptable(read_url(f"https://{host}/"))
+
+
+@pytest.mark.parametrize("words", [["localhost"], ["127.0.0.0/8"]])
+def test_loopback_that_the_operator_allows_is_accepted(words: list[str]) -> None:
+    targets = Targets(Allowed.of(words))
+    targets.require_acceptable(read_url("http://localhost.:8080/"))
+    targets.close()
 
 
 @pytest.mark.parametrize("text", ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "64:ff9b::101:101"])
