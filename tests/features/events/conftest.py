@@ -17,7 +17,7 @@ from dci_server.foundation.http import Application
 from dci_server.foundation.wire import WireProtocol
 from tests.conftest import World, credentials_of
 
-_SECONDS_TO_WAIT = 30
+_SECONDS_TO_WAIT = 15
 
 
 @dataclass
@@ -38,7 +38,15 @@ class Stream:
             return await anext(self._lines, None)
 
     async def message(self) -> dict[str, str] | None:
-        """The next one, comments left out."""
+        """The next one, comments left out: a stream with nothing but signs of life is one that does not tell."""
+        try:
+            async with asyncio.timeout(_SECONDS_TO_WAIT):
+                return await self._message()
+        except TimeoutError:
+            told = [event["type"] for event in self.seen]
+            pytest.fail(f"the stream told nothing more in {_SECONDS_TO_WAIT} s; so far it told {told}")
+
+    async def _message(self) -> dict[str, str] | None:
         message: dict[str, str] = {}
         while (line := await self.line()) is not None:
             name, _, value = line.partition(": ")

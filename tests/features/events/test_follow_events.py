@@ -58,7 +58,7 @@ def _told(events: list[dict[str, Any]]) -> list[str]:
 async def _wait_for_followers(app: Application, number: int) -> None:
     """Until what is behind them has been told, and so many wait for what comes."""
     assert app.services is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(15):
         while app.services.feed.followers != number:
             await asyncio.sleep(0.01)
 

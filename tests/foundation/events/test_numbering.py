@@ -121,7 +121,7 @@ async def test_those_who_listen_are_woken_once_for_a_batch(
     await number_all(world.db)
 
     last = (await _numbered(world))[-1][0]
-    assert await heard.get() == last
+    assert await asyncio.wait_for(heard.get(), 15) == last
     await others[0].fetchval("select 1")
     assert heard.empty()
 
