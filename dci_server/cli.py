@@ -423,8 +423,8 @@ def doctor(*, all_objects: bool, **options: str | None) -> None:
 async def _print_findings(settings: Settings, most_objects: int) -> bool:
     well = True
     async for finding in examination.examine(settings, most_objects):
-        click.echo(f"{'ok' if finding.is_well else 'PROBLEM':<9}{finding.part:<16}{finding.detail}")
-        well = well and finding.is_well
+        click.echo(f"{finding.verdict:<9}{finding.part:<16}{finding.detail}")
+        well = well and finding.verdict != "PROBLEM"
     return well
 
 

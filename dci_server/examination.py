@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import asyncpg
 
@@ -36,11 +37,18 @@ class Problem(Exception):
     """What is wrong, and what to do about it."""
 
 
+class Doubt(Exception):
+    """It works, and is hardly meant: what it does, and what to set otherwise."""
+
+
+Verdict: TypeAlias = Literal["ok", "WARNING", "PROBLEM"]
+
+
 @dataclass(frozen=True)
 class Finding:
     part: str
     detail: str
-    is_well: bool = True
+    verdict: Verdict = "ok"
 
 
 async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> AsyncIterator[Finding]:
@@ -64,10 +72,12 @@ async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> Async
     for part, look in looks:
         try:
             yield Finding(part, await look(settings))
+        except Doubt as doubt:
+            yield Finding(part, str(doubt), "WARNING")
         except (Problem, ApiError, EmbeddedPostgresError, StoreUrlError, UnusableKeysError) as problem:
-            yield Finding(part, str(problem), is_well=False)
+            yield Finding(part, str(problem), "PROBLEM")
         except OSError as error:
-            yield Finding(part, f"{error.strerror or error}; check that this account may use it", is_well=False)
+            yield Finding(part, f"{error.strerror or error}; check that this account may use it", "PROBLEM")
 
 
 async def _look_at_directory(settings: Settings) -> str:
@@ -185,9 +195,22 @@ async def _look_at_mail(settings: Settings) -> str:
     place = f"{server.host}:{server.port}"
     try:
         async with server.connection():
-            return f"sent as {server.sender} through {place}"
+            found = f"sent as {server.sender} through {place}"
     except MailServerUnavailable as error:
         raise Problem(f"{place}: {error}; see DCI_EMAIL_SERVER and the variables that begin like it") from error
+    _require_own_hosts(settings, server.sender, found)
+    return found
+
+
+def _require_own_hosts(settings: Settings, sender: str, found: str) -> None:
+    """Their defaults are those of one hub; mail of any other one names it as its sender, and links to it."""
+    doubts: list[str] = []
+    if sender == Settings.email_account:
+        doubts.append("the sender is a default: set DCI_EMAIL_FROM, or DCI_EMAIL_ACCOUNT, to an address of yours")
+    if settings.ui_url == Settings.ui_url:
+        doubts.append(f"links lead to {settings.ui_url}, a default: set DCI_UI_URL to where people look at jobs")
+    if doubts:
+        raise Doubt("; ".join([found, *doubts]))
 
 
 async def _require_known_schema(db: Connection) -> str:

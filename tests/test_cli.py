@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: what it explains, how it refuses."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from dci_server.cli import cli, main
 from dci_server.foundation.errors import ApiError
 from dci_server.rc_files import point_at, rc_text, read_rc, write_rc
 from dci_server.settings import Settings, SettingsError
+from tests.mailbox import mailbox
+from tests.server_process import BIN, environment
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,31 @@ def test_the_doctor_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
     assert told.code == 1
     assert len(problems) == 3
     assert "hidden" not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "named"),
+    [
+        ({}, "WARNING", ["DCI_EMAIL_FROM", "DCI_UI_URL"]),
+        ({"DCI_EMAIL_ACCOUNT": "hub@example.org"}, "WARNING", ["DCI_UI_URL"]),
+        ({"DCI_UI_URL": "https://ui.example.org", "DCI_EMAIL_ACCOUNT": ""}, "WARNING", ["DCI_EMAIL_FROM"]),
+        ({"DCI_UI_URL": "https://ui.example.org", "DCI_EMAIL_FROM": "hub@example.org"}, "ok", []),
+    ],
+)
+async def test_the_doctor_doubts_mail_in_the_name_of_another_hub(
+    tmp_path: Path, settings: dict[str, str], verdict: str, named: list[str]
+) -> None:
+    async with mailbox() as box:
+        mail = {"DCI_EMAIL_SERVER": "127.0.0.1", "DCI_EMAIL_SERVER_PORT": str(box.port), "DCI_EMAIL_TLS": "none"}
+        command = await asyncio.create_subprocess_exec(
+            BIN / "dci-server", "doctor", stdout=PIPE, env={**environment(tmp_path / "data", 0), **mail, **settings}
+        )
+        told, _ = await command.communicate()
+
+    (line,) = [line for line in told.decode().splitlines() if line.split()[1] == "mail"]
+    assert command.returncode == 0
+    assert line.split()[0] == verdict
+    assert [name for name in ("DCI_EMAIL_FROM", "DCI_UI_URL") if name in line] == named
 
 
 def test_retention_is_set_tried_and_followed(run: Run, database_url: str) -> None:
