@@ -86,6 +86,8 @@ def _require(plan: str, indexes: set[str]) -> None:
         ("admin", f"/jobs?{_PAGE}&where=remoteci_id:{{remoteci}}", {"jobs_remoteci_id_idx"}),
         ("admin", f"/jobs?{_PAGE}&where=tags:nowhere", {"jobs_tags_idx"}),
         ("admin", f"/jobs?{_PAGE}&query=contains(tags,nowhere)", {"jobs_tags_idx"}),
+        ("admin", "/stats", {"jobs_latest_run_idx"}),
+        ("blue_lab", "/stats", {"jobs_latest_run_idx"}),
         ("blue_lab", "/jobs/{job}", {*_ROW, "jobstates_job_id_idx", "files_job_id_idx"}),
         ("blue_lab", "/jobs/{job}/files", {"files_job_id_idx"}),
         ("blue_lab", "/jobs/{job}/jobstates", {"jobstates_job_id_idx"}),

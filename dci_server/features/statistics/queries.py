@@ -7,16 +7,31 @@ from dci_server.features.statistics.model import StatsAnswer
 from dci_server.foundation.database.connection import Connection, Json, fetch_value
 from dci_server.foundation.database.sql import Condition
 
-# `round` of a double takes exact halves to the even neighbour, as it always was.
+# From each topic of a laboratory to the next one, and to its latest run: so many steps in an index as the answer has runs,
+# and not one per job. `round` of a double takes exact halves to the even neighbour, as it always was.
 _STATS: LiteralString = """
-with latest as (
-    select distinct on (jobs.topic_id, jobs.remoteci_id) jobs.id, jobs.status, jobs.created_at, jobs.topic_id,
-           remotecis.name as remoteci_name, teams.name as team_name
-    from jobs join remotecis on remotecis.id = jobs.remoteci_id join teams on teams.id = remotecis.team_id
-    where jobs.status in ('success', 'failure') and jobs.state <> 'archived' and remotecis.state = 'active'
-          and teams.state = 'active' and teams.external and """
+with recursive laboratories as materialized (
+    select remotecis.id, remotecis.name, teams.name as team_name
+    from remotecis join teams on teams.id = remotecis.team_id
+    where remotecis.state = 'active' and teams.state = 'active' and teams.external and """
 _STATS_DONE: LiteralString = """
-    order by jobs.topic_id, jobs.remoteci_id, jobs.created_at desc, jobs.id desc
+), tested as (
+    select laboratories.id as remoteci_id, first.topic_id
+    from laboratories cross join lateral (
+        select topic_id from jobs where remoteci_id = laboratories.id order by topic_id limit 1) as first
+    union all
+    select tested.remoteci_id, further.topic_id
+    from tested cross join lateral (
+        select topic_id from jobs where remoteci_id = tested.remoteci_id and topic_id > tested.topic_id
+        order by topic_id limit 1) as further
+), latest as (
+    select run.id, run.status, run.created_at, tested.topic_id, laboratories.name as remoteci_name,
+           laboratories.team_name
+    from tested join laboratories on laboratories.id = tested.remoteci_id cross join lateral (
+        select id, status, created_at from jobs
+        where remoteci_id = tested.remoteci_id and topic_id = tested.topic_id
+              and status in ('success', 'failure') and state <> 'archived'
+        order by created_at desc, id desc limit 1) as run
 ), of_topics as (
     select topic_id, count(*) as jobs, count(*) filter (where status = 'success') as successful,
            max(created_at) as newest,
