@@ -16,7 +16,7 @@ from dci_server.foundation.database.connection import (
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
-from dci_server.foundation.storage.removal import UNCLAIMED_FOR
+from dci_server.foundation.storage.removal import READERS_NEED, UNCLAIMED_FOR
 
 COLUMNS: Columns = {
     "created_at": Column("files.created_at", "timestamp"),
@@ -186,7 +186,8 @@ async def find_file(db: Connection, file_id: UUID) -> Record | None:
     )
 
 
-_REPLACE: LiteralString = """) as is_changeable,
+_REPLACE: LiteralString = (
+    """) as is_changeable,
            exists (select from files_contents where files_contents.file_id = files.id)
            or exists (select from files_packed where files_packed.file_id = files.id) as is_small
     from files join jobs on jobs.id = files.job_id
@@ -206,10 +207,13 @@ _REPLACE: LiteralString = """) as is_changeable,
     delete from files_packed using changed where files_packed.file_id = changed.id
 ), removed as (
     insert into objects_to_remove (key, not_before)
-    select file_key(changed.team_id, changed.job_id, changed.id), utc_now() from changed, target
+    select file_key(changed.team_id, changed.job_id, changed.id), utc_now() + """
+    + READERS_NEED
+    + """ from changed, target
     where not target.is_small
 ), touched as (
     update jobs set """
+)
 
 
 async def replace_content(

@@ -11,6 +11,7 @@ from dci_server.foundation.database.connection import Json
 from dci_server.foundation.downloads import SECONDS_OF_A_REDIRECT, Content, download, redirect
 from dci_server.foundation.errors import NotAuthorized, NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, Route, answer, delete, get, page
+from dci_server.foundation.storage import ObjectMissing
 
 _UPLOAD_HEADERS = {
     "DCI-NAME": "The name of the file, at most 255 characters.",
@@ -35,6 +36,14 @@ async def get_file(call: Call) -> Response:
 
 async def get_content(call: Call) -> Response:
     """The bytes of a file, as they were sent; `Range` asks for a part of them, `If-None-Match` whether they changed."""
+    try:
+        return await _send_content(call)
+    except ObjectMissing:
+        # Since its row was read, the file may have got new content, or a place in another pack: it says so now.
+        return await _send_content(call)
+
+
+async def _send_content(call: Call) -> Response:
     file = await access.require_readable(call.db, call.caller, call.id("file_id"))
 
     async def read(start: int, length: int) -> AsyncIterator[bytes]:

@@ -20,6 +20,9 @@ from dci_server.foundation.storage.store import Store
 
 UNCLAIMED_FOR: LiteralString = "interval '6 hours'"
 """From the announcement of an object to the row that refers to it."""
+READERS_NEED: LiteralString = "interval '1 hour'"
+"""Who was told where a replaced object is may read it: an address of a bucket works for ten minutes, and a download takes
+its time."""
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OF_A_ROW = re.compile(rf"(?:files|components|packs)/{_UUID}/{_UUID}/{_UUID}|uploads/{_UUID}/{_UUID}")

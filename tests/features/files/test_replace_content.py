@@ -3,11 +3,13 @@
 
 import gzip
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from dci_server.features.files.model import store_key
 from dci_server.foundation.http import Application
 from dci_server.foundation.storage.removal import remove_due
 from tests.conftest import ClientOf, World
@@ -44,6 +46,49 @@ async def put(client: httpx.AsyncClient, file: dict[str, str], content: bytes, *
     return await client.put(f"/files/{file['id']}/content", content=content, headers=said)
 
 
+BIG_WITH_PROPERTIES = WITH_PROPERTIES.replace(b"why", b"why " * 30_000)
+
+
+async def test_who_began_to_read_a_report_reads_the_old_one_to_its_end(
+    client_of: ClientOf, app: Application, world: World
+) -> None:
+    assert app.services is not None
+    lab, store = client_of("blue_lab"), app.services.store
+    file = await upload(lab, await world.job(), BIG)
+    key = store_key(file["team_id"], file["job_id"], file["id"])
+    begun = await store.read(key)
+    first = await anext(begun)
+
+    assert (await put(lab, file, BIG_WITH_PROPERTIES)).status_code == 200
+    await remove_due(app.services.db, store)
+
+    assert first + b"".join([piece async for piece in begun]) == BIG
+    assert b"".join([piece async for piece in await store.read(key, 1000)]) == BIG[1000:]
+    assert (await lab.get(f"/files/{file['id']}/content")).content == BIG_WITH_PROPERTIES
+
+
+async def test_who_finds_the_old_bytes_gone_gets_the_new_ones(
+    client_of: ClientOf, app: Application, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert app.services is not None
+    lab, store = client_of("blue_lab"), app.services.store
+    file = await upload(lab, await world.job(), BIG)
+    read = store.read
+
+    async def read_after_a_replacement(key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        monkeypatch.setattr(store, "read", read)
+        await put(lab, file, BIG_WITH_PROPERTIES)
+        await store.delete(key)
+        return await read(key, start, length)
+
+    monkeypatch.setattr(store, "read", read_after_a_replacement)
+
+    response = await lab.get(f"/files/{file['id']}/content")
+
+    assert (response.status_code, response.content) == (200, BIG_WITH_PROPERTIES)
+    assert response.headers["content-length"] == str(len(BIG_WITH_PROPERTIES))
+
+
 @pytest.mark.parametrize("size", ["small", "big"])
 async def test_properties_of_cases_may_be_added_and_taken_away(
     client_of: ClientOf, app: Application, world: World, tmp_path: Path, size: str
@@ -67,6 +112,7 @@ async def test_properties_of_cases_may_be_added_and_taken_away(
     assert (await lab.get(f"/jobs/{job}/results")).json() == results
     assert (await lab.get(f"/files/{file['id']}/junit")).json() == report
     assert app.services is not None
+    await world.db.execute("update objects_to_remove set not_before = not_before - interval '1 hour'")
     await remove_due(app.services.db, app.services.store)
     assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
     back = await put(lab, changed, gzip.compress(before), **{"Content-Encoding": "gzip"})
