@@ -33,6 +33,8 @@ _PRIVATE = (
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,30})-(\d{0,30})\s*", re.ASCII | re.IGNORECASE)
+_LONGEST_IN_A_BUCKET = 1500
+"""S3 takes 2 KiB of such headers with an object."""
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 ReadPart = Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
@@ -61,7 +63,7 @@ async def download(call: Call, content: Content) -> Response:
         *_PRIVATE,
     ]
     if content.name is not None:
-        described.append((b"content-disposition", _disposition(content.name)))
+        described.append((b"content-disposition", _disposition(content.name).encode()))
     if _is_known(call, content):
         return Response(HTTPStatus.NOT_MODIFIED, headers=described, media_type=media_type)
     start, end = _part(call, content)
@@ -144,7 +146,13 @@ def _whole_seconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=0, tzinfo=UTC)
 
 
-def _disposition(name: str) -> bytes:
+def attachment(name: str) -> str:
+    """How a bucket is to describe an object of that name: it is saved, and never shown by the bucket's own address."""
+    whole = _disposition(name)
+    return whole if len(whole) <= _LONGEST_IN_A_BUCKET else whole.partition("; filename*=")[0]
+
+
+def _disposition(name: str) -> str:
     """`attachment` with a name that any browser reads (RFC 6266, RFC 8187)."""
     # quirk: spaces are underscores, as existing servers have it (files.md §5.1).
     plain = _CONTROL.sub("_", name).replace(" ", "_")
@@ -157,4 +165,4 @@ def _disposition(name: str) -> bytes:
     # Some browsers decode percent signs in the plain form, none of them in the other.
     if not plain.isascii() or "%" in plain:
         disposition += f"; filename*=UTF-8''{quote(plain, safe='')}"
-    return disposition.encode()
+    return disposition

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from dci_server.features.files.model import MAX_INLINE_BYTES, packed
 from dci_server.foundation.database.connection import Record, execute, fetch_row, fetch_rows, fetch_value
+from dci_server.foundation.downloads import attachment
 from dci_server.foundation.storage import ObjectMissing, Store, Upload
 from dci_server.importing import target as progress_in
 from dci_server.importing.progress import Progress
@@ -59,7 +60,7 @@ class Brought:
 # `place` is where the source has it, within its container; `key` where we do, within our store.
 OF_JOBS = Kind(
     name="files",
-    pending="""select id, size, team_id || '/' || job_id || '/' || id as place, 'files/' || team_id || '/' || job_id || '/' || id as key
+    pending="""select id, name, size, team_id || '/' || job_id || '/' || id as place, 'files/' || team_id || '/' || job_id || '/' || id as key
                from files where sha256 is null and id > %(after)s::uuid order by id limit %(page)s::integer""",
     keep="""with brought as (
                 select * from unnest(%(ids)s::uuid[], %(hashes)s::text[], %(sizes)s::bigint[], %(compressed)s::boolean[],
@@ -79,7 +80,7 @@ OF_JOBS = Kind(
 )
 OF_COMPONENTS = Kind(
     name="component_files",
-    pending="""select id, size, substr(key, length('components/') + 1) as place, key
+    pending="""select id, name, size, substr(key, length('components/') + 1) as place, key
                from component_files where sha256 is null and id > %(after)s::uuid order by id limit %(page)s::integer""",
     keep="""update component_files set sha256 = brought.sha256, size = brought.size
             from unnest(%(ids)s::uuid[], %(hashes)s::text[], %(sizes)s::bigint[], %(compressed)s::boolean[],
@@ -135,7 +136,7 @@ async def _bring(row: Record, kind: Kind, source: Store, ours: Store, free: asyn
             if upload is None and kind.inline_bytes < 0:
                 upload = await ours.begin()
             if upload is not None:
-                await upload.commit(row["key"])
+                await upload.commit(row["key"], attachment(row["name"]))
         except ObjectMissing:
             return None
         finally:

@@ -14,6 +14,7 @@ from dci_server.foundation.auth.rules import WORKERS_OF_TEAM
 from dci_server.foundation.content import ContentReader, Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Json, Record, transaction
 from dci_server.foundation.database.sql import Condition
+from dci_server.foundation.downloads import attachment
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, TooLarge, Unavailable
 from dci_server.foundation.http import Call, Services
 from dci_server.foundation.identifiers import new_id
@@ -144,7 +145,7 @@ async def _keep(keeping: _Keeping, file_id: UUID, store: Claim | None = None) ->
     also = [claim for claim in (store, keeping.claim) if claim is not None]
     try:
         if received.upload is not None and key is not None:
-            await received.upload.commit(key)
+            await received.upload.commit(key, attachment(announced.name))
         if not also:
             facts = await queries.insert_file(db, announced, keeping.changeable, **stored)
             _require_kept(facts)

@@ -109,7 +109,7 @@ class FilesystemUpload(SpooledUpload):
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
-    async def _publish(self, tail: bytearray, key: str) -> None:
+    async def _publish(self, tail: bytearray, key: str, disposition: str | None) -> None:  # noqa: ARG002 # never served from there
         await asyncio.to_thread(self._publish_now, tail, self._root / key)
 
     def _publish_now(self, tail: bytearray, target: Path) -> None:

@@ -36,7 +36,7 @@ from dci_server.foundation.storage.store import (
 from dci_server.foundation.storage.upload import SpooledUpload
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult
+    from obstore import Attribute, Attributes, GetOptions, GetResult
     from obstore.store import AzureConfig, ClientConfig, RetryConfig, S3Config
 
 PLACE = "the object store"
@@ -45,6 +45,11 @@ SMALLEST_PART = 8 * MIB
 # S3 allows 10,000.
 MOST_PARTS = 9_000
 PARTS_AT_ONCE = 2
+# Whoever is sent to the bucket gets these: bytes without a meaning, which no cache keeps.
+_OF_EVERY_OBJECT: Mapping["Attribute", str] = {
+    "Content-Type": "application/octet-stream",
+    "Cache-Control": "private, no-store",
+}
 SECONDS_TO_ANSWER_A_PROBE = 10
 SECONDS_FOR_AN_ANSWER = 60
 """From a request to the last byte of its answer. What is sent is of 8 MiB or so at most; a longer answer is asked for
@@ -143,10 +148,10 @@ class BucketStore:
         require_valid_key(key)
         if not isinstance(self._bucket, S3Store | GCSStore | AzureStore):
             return None
+        # Azure signs what may be done, not the method: there is no word for HEAD, and reading includes it.
+        signed = "HEAD" if method == "HEAD" and not isinstance(self._bucket, AzureStore) else "GET"
         with unavailable_when_it_fails():
-            return await obstore.sign_async(
-                self._bucket, "HEAD" if method == "HEAD" else "GET", key, expires_in=timedelta(seconds=seconds)
-            )
+            return await obstore.sign_async(self._bucket, signed, key, expires_in=timedelta(seconds=seconds))
 
     async def delete(self, key: str) -> None:
         require_valid_key(key)
@@ -196,21 +201,24 @@ class BucketUpload(SpooledUpload):
     def _remove_file(self) -> None:
         """It never had a name for longer than a moment."""
 
-    async def _publish(self, tail: bytearray, key: str) -> None:
+    async def _publish(self, tail: bytearray, key: str, disposition: str | None) -> None:
+        described: Attributes = dict(_OF_EVERY_OBJECT)
+        if disposition is not None:
+            described["Content-Disposition"] = disposition
         try:
             with unavailable_when_it_fails():
                 if self.size == len(tail):
-                    await _put(self._bucket, key, bytes(tail))
+                    await _put(self._bucket, key, bytes(tail), described)
                 else:
-                    await self._publish_file(tail, key)
+                    await self._publish_file(tail, key, described)
         finally:
             await asyncio.to_thread(self._discard)
 
-    async def _publish_file(self, tail: bytearray, key: str) -> None:
+    async def _publish_file(self, tail: bytearray, key: str, described: "Attributes") -> None:
         await asyncio.to_thread(self._append, tail)
         part = max(SMALLEST_PART, -(-self.size // MOST_PARTS))
         content = pieces(self._read_at, 0, self.size, MIB)
-        await _put(self._bucket, key, content, part)
+        await _put(self._bucket, key, content, described, part)
 
     async def _withdraw(self, key: str) -> None:
         await _delete(self._bucket, key)
@@ -259,9 +267,17 @@ async def _no_bytes() -> AsyncIterator[bytes]:
     yield b""
 
 
-async def _put(bucket: ObjectStore, key: str, content: bytes | AsyncIterator[bytes], part: int = SMALLEST_PART) -> None:
+async def _put(
+    bucket: ObjectStore,
+    key: str,
+    content: bytes | AsyncIterator[bytes],
+    described: "Attributes",
+    part: int = SMALLEST_PART,
+) -> None:
     try:
-        await obstore.put_async(bucket, key, content, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+        await obstore.put_async(
+            bucket, key, content, attributes=described, chunk_size=part, max_concurrency=PARTS_AT_ONCE
+        )
     except FileNotFoundError as error:
         raise StoreUnavailable(f"{PLACE} has no such bucket: create it, or correct the address") from error
 
@@ -269,7 +285,7 @@ async def _put(bucket: ObjectStore, key: str, content: bytes | AsyncIterator[byt
 async def _probe(bucket: ObjectStore) -> None:
     path = f"{TEMPORARY}/{uuid4()}"
     with unavailable_when_it_fails():
-        await _put(bucket, path, PROBE)
+        await _put(bucket, path, PROBE, {})
         found = bytes(await obstore.get_range_async(bucket, path, start=0, end=len(PROBE)))
         await obstore.delete_async(bucket, path)
     if found != PROBE:

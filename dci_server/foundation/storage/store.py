@@ -61,8 +61,11 @@ class Upload(Protocol):
 
     async def write(self, chunk: bytes) -> None: ...
 
-    async def commit(self, key: str) -> None:
-        """Durable, then visible under the key, then back. To undo it afterwards, delete the key."""
+    async def commit(self, key: str, disposition: str | None = None) -> None:
+        """Durable, then visible under the key, then back. To undo it afterwards, delete the key.
+
+        A bucket that hands the object out itself says the `Content-Disposition`, and never what kind of thing it is.
+        """
         ...
 
     async def abort(self) -> None:
@@ -90,7 +93,10 @@ class Store(Protocol):
         ...
 
     async def presign(self, method: str, key: str, seconds: int) -> str | None:
-        """Where anybody can `GET` or `HEAD` the object for a while, whether or not it is there; None if nowhere."""
+        """Where anybody can `GET` or `HEAD` the object for a while, whether or not it is there; None if nowhere.
+
+        What is answered there is described by `Upload.commit`: the library signs no words that would change it.
+        """
         ...
 
     async def delete(self, key: str) -> None:

@@ -50,10 +50,10 @@ class SpooledUpload(ABC):
         async for piece in pieces(self._read_at, 0, self.size, MIB):
             yield piece
 
-    async def commit(self, key: str) -> None:
+    async def commit(self, key: str, disposition: str | None = None) -> None:
         require_valid_key(key)
         self._require_open()
-        await self._finish(partial(self._commit, key))
+        await self._finish(partial(self._commit, key, disposition))
         self._acknowledged = True
 
     async def abort(self) -> None:
@@ -69,7 +69,7 @@ class SpooledUpload(ABC):
         """Takes the file's name away if it still has one; runs in a thread."""
 
     @abstractmethod
-    async def _publish(self, tail: bytearray, key: str) -> None:
+    async def _publish(self, tail: bytearray, key: str, disposition: str | None) -> None:
         """Makes the spooled bytes and the tail one durable, visible object."""
 
     @abstractmethod
@@ -92,9 +92,9 @@ class SpooledUpload(ABC):
     async def _spool(self, data: bytes | bytearray) -> None:
         await asyncio.to_thread(self._append, data)
 
-    async def _commit(self, key: str) -> None:
+    async def _commit(self, key: str, disposition: str | None) -> None:
         self._over = True
-        await self._publish(self._take_tail(), key)
+        await self._publish(self._take_tail(), key, disposition)
         self._published_key = key
 
     async def _undo(self) -> None:

@@ -40,7 +40,7 @@ async def app(
 
 async def upload(client: httpx.AsyncClient, job: str, content: bytes, **headers: str) -> httpx.Response:
     named = {"DCI-NAME": "x", "DCI-JOB-ID": job, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return await client.post("/files", content=content, headers=named)
+    return await client.post("/files", content=content, headers=httpx.Headers(named, encoding="utf-8"))
 
 
 async def test_a_big_file_goes_to_the_bucket_and_comes_back(
@@ -75,6 +75,60 @@ async def test_v2_leads_to_the_bytes_without_a_login(client_of: ClientOf, world:
     assert (found.status_code, found.content) == (206, BIG[:10])
     assert (described.status_code, described.headers["content-length"]) == (200, "300000")
     assert forged.status_code == 403
+
+
+HTML = b"<script>alert(document.domain)</script>" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("name", "saved_as"),
+    [
+        ("log of a.html", 'attachment; filename="log_of_a.html"'),
+        ('"é%.html', 'attachment; filename="\\"e%.html"; filename*=UTF-8\'\'%22%C3%A9%25.html'),
+        ("日" * 250 + ".html", f'attachment; filename="{"_" * 250}.html"'),
+    ],
+)
+@pytest.mark.parametrize("size", [len(HTML), 10 * len(HTML)])
+async def test_what_the_bucket_hands_out_is_saved_under_its_name_and_never_shown(
+    client_of: ClientOf, world: World, size: int, name: str, saved_as: str
+) -> None:
+    lab, content = client_of("blue_lab"), (HTML * 10)[:size]
+    sent = await upload(lab, await world.job(), content, DCI_NAME=name, DCI_MIME="text/html")
+
+    led = await lab.get(f"http://dci.test/api/v2/files/{sent.json()['file']['id']}/content")
+
+    async with httpx.AsyncClient() as anybody:
+        found = await anybody.get(led.headers["location"])
+    assert (found.status_code, found.content) == (200, content)
+    assert found.headers["content-disposition"] == saved_as
+    assert found.headers["content-type"] == "application/octet-stream"
+
+
+async def test_an_address_in_the_bucket_leads_to_a_replaced_report_for_a_while(
+    client_of: ClientOf, app: Application, world: World, s3: S3, prefix: str
+) -> None:
+    assert app.services is not None
+    out = b"<system-out>" + b"line\n" * 600_000 + b"</system-out>"
+    lab, before = client_of("blue_lab"), b'<testsuite><testcase name="a"/>' + out + b"</testsuite>"
+    after = before.replace(b'"a"/>', b'"a"><properties><property name="k" value="v"/></properties></testcase>')
+    file = (await upload(lab, await world.job(), before, DCI_MIME="application/junit")).json()["file"]
+    led = await lab.get(f"http://dci.test/api/v2/files/{file['id']}/content")
+    begun = await app.services.store.read(store_key(file["team_id"], file["job_id"], file["id"]))
+    first = await anext(begun)
+
+    said = {"Content-Type": "application/junit", "If-match": file["etag"]}
+    replaced = await lab.put(f"/files/{file['id']}/content", content=after, headers=said)
+    await remove_due(app.services.db, app.services.store)
+
+    assert replaced.status_code == 200
+    async with httpx.AsyncClient() as anybody:
+        assert (await anybody.get(led.headers["location"])).content == before
+    assert first + b"".join([piece async for piece in begun]) == before
+    assert (await lab.get(f"/files/{file['id']}/content")).content == after
+    assert (await count_unreferenced(app.services.db, app.services.store, 1000)).objects == 0
+    await world.db.execute("update objects_to_remove set not_before = not_before - interval '1 hour'")
+    await remove_due(app.services.db, app.services.store)
+    assert s3.keys(prefix) == []
 
 
 async def test_what_is_refused_leaves_nothing_in_the_bucket(

@@ -83,8 +83,8 @@ class Between:
         upload, happens = await self._store.begin(), self._happens
         commit = upload.commit
 
-        async def commit_and_more(key: str) -> None:
-            await commit(key)
+        async def commit_and_more(key: str, disposition: str | None = None) -> None:
+            await commit(key, disposition)
             await happens()
 
         upload.commit = commit_and_more
