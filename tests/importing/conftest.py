@@ -94,11 +94,13 @@ class NewHub:
     url: str
     directory: Path
     key: str
+    store_url: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DCI_")}
-        return clean | {"DATABASE_URL": self.url, "DCI_DATA_DIR": str(self.directory), "DCI_SECRETS_KEY": self.key}
+        ours = {"DATABASE_URL": self.url, "DCI_DATA_DIR": str(self.directory), "DCI_SECRETS_KEY": self.key}
+        return clean | ours | ({"DCI_STORE_URL": self.store_url} if self.store_url else {})
 
     async def start(self, *words: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
