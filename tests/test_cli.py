@@ -3,13 +3,15 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -17,10 +19,15 @@ from click.testing import CliRunner
 
 from dci_server import running
 from dci_server.cli import cli, main
+from dci_server.foundation.database.connection import Connection, open_pool
 from dci_server.foundation.errors import ApiError
+from dci_server.foundation.storage import Store, open_store
+from dci_server.foundation.storage.removal import announce_object, give_up_all_objects, remove_due
 from dci_server.rc_files import point_at, rc_text, read_rc, write_rc
 from dci_server.settings import Settings, SettingsError
+from tests.conftest import World
 from tests.mailbox import mailbox
+from tests.s3 import S3
 from tests.server_process import BIN, environment
 
 
@@ -163,6 +170,85 @@ async def test_the_doctor_doubts_mail_in_the_name_of_another_hub(
     assert command.returncode == 0
     assert line.split()[0] == verdict
     assert [name for name in ("DCI_EMAIL_FROM", "DCI_UI_URL") if name in line] == named
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A database, and a store with the object of one big file."""
+
+    database_url: str
+    store_url: str
+    key: str
+    place: str
+    """Below which the files of the job are."""
+
+    async def put(self, key: str, content: bytes) -> None:
+        upload = await open_store(self.store_url).begin()
+        await upload.write(content)
+        await upload.commit(key)
+
+    def doing(self, act: Callable[[Connection, Store], Coroutine[None, None, object]]) -> None:
+        """As a process of the server does it, on its database and its store."""
+
+        async def do() -> None:
+            pool = await open_pool(self.database_url, size=1)
+            try:
+                await act(pool, open_store(self.store_url))
+            finally:
+                await pool.close()
+
+        asyncio.run(do())
+
+
+@pytest.fixture(params=["directory", "bucket"])
+async def hub(
+    request: pytest.FixtureRequest, database_url: str, key: str, world: World, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch
+) -> Hub:  # fmt: skip
+    store_url = str(tmp_path / "store")
+    if request.param == "bucket":
+        s3: S3 = request.getfixturevalue("s3")
+        store_url = s3.url(uuid4().hex)
+        for name, value in s3.credentials.items():
+            monkeypatch.setenv(name, value)
+    job, team = await world.job(), world.ids["Blue"]
+    file = await world.add("files", name="log", sha256="0" * 64, size=70_000, job_id=job, team_id=team)
+    hub = Hub(database_url, store_url, key, f"files/{team}/{job}")
+    await hub.put(f"{hub.place}/{file}", b"x" * 70_000)
+    return hub
+
+
+def test_the_doctor_counts_what_no_row_refers_to_until_it_is_swept(run: Run, hub: Hub, tmp_path: Path) -> None:
+    stray = f"{hub.place}/{uuid4()}"
+
+    def told() -> tuple[str, str]:
+        """What is said of objects that wait, and of those that nobody knows."""
+        found = run(
+            "doctor", DATABASE_URL=hub.database_url, DCI_STORE_URL=hub.store_url, DCI_SECRETS_KEY=hub.key,
+            DCI_DATA_DIR=str(tmp_path / "data"), DCI_PORT="0",
+        )  # fmt: skip
+        assert found.code == 0, found.out
+        (waiting,) = re.findall(r"(\d+) objects wait to be removed$", found.out, re.MULTILINE)
+        (unknown,) = re.findall(r"^ok +stored objects +(\d+ that no row refers to .*)$", found.out, re.MULTILINE)
+        return waiting, unknown
+
+    at_first = told()
+    asyncio.run(hub.put(stray, b"12345"))
+    with_a_stray = told()
+    # A crash between an object and its row leaves this.
+    hub.doing(lambda db, _: announce_object(db, stray))
+    after_a_crash = told()
+    hub.doing(remove_due)
+    too_early = told()
+    hub.doing(lambda db, _: give_up_all_objects(db))
+    started_again = told()
+    hub.doing(remove_due)
+
+    assert at_first == ("0", "0 that no row refers to (0 bytes), of 1")
+    assert with_a_stray == ("0", "1 that no row refers to (5 bytes), of 2")
+    assert after_a_crash == too_early == ("0", "0 that no row refers to (0 bytes), of 2")
+    assert started_again == ("1", "0 that no row refers to (0 bytes), of 2")
+    assert told() == at_first
 
 
 def test_retention_is_set_tried_and_followed(run: Run, database_url: str) -> None:
