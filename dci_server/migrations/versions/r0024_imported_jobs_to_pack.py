@@ -4,7 +4,7 @@
 from dci_server.migrations import run_sql
 
 revision = "0024"
-down_revision = "0019"
+down_revision = "0020"
 
 
 def upgrade() -> None:
