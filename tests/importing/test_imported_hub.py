@@ -215,6 +215,27 @@ async def test_who_follows_finished_jobs_by_number_goes_on_where_they_were(
     assert later["job_id"] == new["id"]
 
 
+async def test_history_is_no_news(old_hub: OldHub, new_hub: NewHub, log_in: LogIn) -> None:
+    """Nobody is told of old runs: not who follows events, not by mail, not a webhook that hears of everything."""
+    await new_hub.rows("insert into webhooks (name, url, sealed_secret) values ('all', 'https://example.org', '')")
+    await new_hub.import_from(old_hub)
+    written = await new_hub.rows("select * from events_outbox")
+
+    lab, root = await log_in("blue_lab"), await log_in("root")
+    new = (await lab.post("/jobs", json={"topic_id": str(old_hub.ids["RHEL-9.6"]), "components": []})).json()["job"]
+    told = (await root.get("/events?limit=1000")).json()["events"]
+    async with asyncio.timeout(60):
+        while not (deliveries := await new_hub.rows("select job_id, type from webhooks_deliveries")):
+            await asyncio.sleep(0.05)
+
+    assert await new_hub.rows("select count(*) > 0 from users_remotecis") == [(True,)]
+    assert await new_hub.rows("select count(*) > 0 from jobs where status = 'failure'") == [(True,)]
+    assert written == []
+    assert [(event["type"], event["subject"]["id"]) for event in told] == [("job_created", new["id"])]
+    assert [(str(job_id), kind) for job_id, kind in deliveries] == [(new["id"], "job_created")]
+    assert await new_hub.rows("select * from mails") == []
+
+
 async def _first_beyond(client: httpx.AsyncClient, number: int) -> dict[str, Any]:
     """Events get their numbers a moment after their cause."""
     async with asyncio.timeout(60):
