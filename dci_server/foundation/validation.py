@@ -36,7 +36,7 @@ def read_body(raw: bytes, shape: type[T], *, closed: bool) -> T:
         return _decode(text, shape, closed=closed)
     except msgspec.ValidationError as error:
         if len(text) > _LONGEST_EXPLAINED:
-            raise Malformed([_cut(str(error))]) from None
+            raise Malformed([cut(str(error))]) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise _not_json(text, error) from None
     return _decode_or_explain(text, shape, closed=closed)
@@ -44,10 +44,11 @@ def read_body(raw: bytes, shape: type[T], *, closed: bool) -> T:
 
 def shown(value: object) -> str:
     """As Python writes it; a long one is cut, so that an answer stays small."""
-    return _cut(repr(value))
+    return cut(repr(value))
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """What somebody sent, short enough for an answer."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
@@ -121,7 +122,7 @@ def _not_json(text: bytes, error: Exception) -> ApiError:
     problem = str(error).removeprefix("JSON is malformed: ")
     if problem == "Input data was truncated":
         problem = f"it ends too early (byte {len(text)})"
-    return ApiError(f"Malformed JSON: {_cut(problem)}")
+    return ApiError(f"Malformed JSON: {cut(problem)}")
 
 
 # --- does it have the shape? ---
@@ -131,13 +132,41 @@ def _decode(text: bytes, shape: type[T], *, closed: bool) -> T:
     body = _decoder(shape).decode(text)
     for name, is_nullable in _raw_fields(shape):
         value: Raw | UnsetType = getattr(body, name)
-        if value is UNSET or bytes(value).startswith(b"{") or (is_nullable and bytes(value) == b"null"):
+        if value is UNSET or (is_nullable and bytes(value) == b"null"):
             continue
-        raise msgspec.ValidationError(f"Expected `object` - at `$.{name}`")
+        if not bytes(value).startswith(b"{"):
+            raise msgspec.ValidationError(f"Expected `object` - at `$.{name}`")
+        _require_numbers_that_fit(name, bytes(value))
     if closed:
         _key_checker(shape).decode(text)
     return body
 
+
+# What no double holds has three digits of exponent, or very many before it. Texts may look like that: three looks, each
+# a good deal slower and more certain than the one before.
+_LIKE_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_NUMBER = b"0" * 200
+_SUSPECT_NUMBER = re.compile(rb"[:\[,\s]-?(?:[0-9][0-9.]*+[eE][+-]?[0-9]{3}|[0-9]{200})")
+_TEXT_OR_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|(?P<number>-?[0-9][0-9.eE+-]*+)')
+
+
+def _require_numbers_that_fit(name: str, value: bytes) -> None:
+    """An object stays the text it was; what is read from it elsewhere would be infinite, or nothing."""
+    digits = value.translate(_LIKE_NUMBERS, b"+-")
+    if (b"0e000" not in digits and _LONG_NUMBER not in digits) or not _SUSPECT_NUMBER.search(value):
+        return
+    for found in _TEXT_OR_NUMBER.finditer(value):
+        number = found["number"]
+        if number is None or len(number) < len("1e309"):
+            continue
+        read = float(number)
+        if read in _NO_NUMBERS or (read == 0 and number.lower().partition(b"e")[0].strip(b"-0.")):
+            raise Malformed(
+                [f"{name}: {cut(number.decode())} is out of range; numbers have 64 bits, write this one as a text"]
+            )
+
+
+_NO_NUMBERS = (float("inf"), float("-inf"))
 
 _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
 
@@ -218,7 +247,7 @@ def _decode_or_explain(text: bytes, shape: type[T], *, closed: bool) -> T:
         # Without violations it was a repeated key whose last value is fine; the tree has only that one.
         return _decode(msgspec.json.encode(tree), shape, closed=closed)
     except msgspec.ValidationError as error:
-        raise Malformed([_cut(str(error))]) from None
+        raise Malformed([cut(str(error))]) from None
 
 
 # --- what exactly is wrong with it? ---
@@ -256,7 +285,7 @@ class _Explanation:
                 yield f"{name!r} is a required property"
         unknown = [name for name in body if name not in fields]
         if closed and unknown:
-            yield _unexpected(sorted(unknown))
+            yield unexpected(sorted(unknown))
 
     def _of_value(self, name: str, value: object, declared: inspect.Type) -> Iterator[str]:
         kinds, is_nullable = _alternatives(declared)
@@ -346,10 +375,11 @@ def _wrong_pattern(name: str, value: str, pattern: str, described_format: str) -
         return f"{shown(value)} is not a 'email'"
     if described_format == "uri":
         return f"{name}: {shown(value)} is not a valid 'url'"
-    return f"{name}: '{_cut(value)}' {shown(value)} does not match {pattern!r}"
+    return f"{name}: '{cut(value)}' {shown(value)} does not match {pattern!r}"
 
 
-def _unexpected(unknown: list[str]) -> str:
+def unexpected(unknown: list[str]) -> str:
+    """Names that are no properties, in the words of the contract."""
     listed = ", ".join(shown(name) for name in unknown[:_MOST_LISTED])
     more = ", …" if len(unknown) > _MOST_LISTED else ""
     verb = "was" if len(unknown) == 1 else "were"

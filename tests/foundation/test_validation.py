@@ -297,6 +297,47 @@ def test_width_and_brackets_in_texts_are_not_depth() -> None:
     assert json.loads(bytes(body.data)) == data
 
 
+@pytest.mark.parametrize(
+    "number",
+    ["1e309", "-1E+309", "1e99999", "0.1e310", "1e00000309", "9" * 400, "1" + "0" * 290 + "e50", "1.8e308", "1e-400"],
+)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('{"n": ', "}"), ('{"a": [0, {"b": [1,', "]}]}"), ('{"a\\"1e400": "\\\\", "n":', ', "m": 1}')],
+)
+def test_a_number_that_no_reader_can_hold_is_refused(before: str, after: str, number: str) -> None:
+    (text,) = errors_of(f'{{"data": {before}{number}{after}}}')
+
+    shown_number = number if len(number) <= 200 else number[:200] + "…"
+    assert text == f"data: {shown_number} is out of range; numbers have 64 bits, write this one as a text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1.7e308", "-1e308", "5e-324", "0e999", "0.000e-9999", "9" * 300, "1" + "0" * 250 + "e50", '"1e99999"', '{"1e999": "9e999"}',
+        r'["\"1e999", "\\", "\\\"1e999"]', '"' + "9" * 400 + '"',
+    ],
+)  # fmt: skip
+def test_what_fits_or_is_a_text_is_kept_as_it_was_sent(value: str) -> None:
+    data = f'{{"a": {value}}}'
+
+    body = read_body(f'{{"data": {data}}}'.encode(), Everything, closed=True)
+
+    assert bytes(body.data) == data.encode()
+
+
+def test_a_number_of_a_repeated_key_that_does_not_count_is_not_looked_at() -> None:
+    assert bytes(read_body(b'{"data": {"n": 1e999}, "data": {}}', Everything, closed=True).data) == b"{}"
+
+
+@pytest.mark.parametrize("piece", ["1" * 199 + ",", '"e111",', "1e100,", '"\\\\1e999",', "e" * 5])
+def test_a_big_object_full_of_what_only_looks_too_large_is_read(piece: str) -> None:
+    inside = f'"{piece * 100_000}"' if piece.isalpha() else f"[{piece * (2_000_000 // len(piece))}0]"
+
+    assert read_body(f'{{"data": {{"a": {inside}}}}}'.encode(), Everything, closed=True).data
+
+
 def test_a_hundred_levels_are_accepted() -> None:
     raw = b'{"data": {"a": ' + b"[" * 98 + b"]" * 98 + b"}}"
 

@@ -15,7 +15,7 @@ from dci_server.foundation.listing.query import read_query
 from dci_server.foundation.listing.sort import read_sort
 from dci_server.foundation.listing.values import EPOCH, read_moment
 from dci_server.foundation.listing.where import is_key_value_csv, read_where
-from dci_server.foundation.validation import shown
+from dci_server.foundation.validation import cut, shown, unexpected
 
 NAMES = ("limit", "offset", "sort", "where", "query", "embed", "created_after", "updated_after")
 DEFAULT_LIMIT = 20
@@ -74,9 +74,7 @@ def _require_shape(given: Mapping[str, str]) -> None:
     errors: list[str] = []
     unknown = [name for name in given if name not in NAMES]
     if unknown:
-        verb = "was" if len(unknown) == 1 else "were"
-        listed = ", ".join(repr(name) for name in unknown)
-        errors.append(f"Additional properties are not allowed ({listed} {verb} unexpected)")
+        errors.append(unexpected(unknown))
     if "limit" in given and "offset" not in given:
         errors.append("'offset' is a required property")
     if "offset" in given and "limit" not in given:
@@ -84,9 +82,9 @@ def _require_shape(given: Mapping[str, str]) -> None:
     for name, (digits, pattern) in (("limit", _LIMIT), ("offset", _OFFSET)):
         value = given.get(name)
         if value is not None and not digits.fullmatch(value):
-            errors.append(f"{name}: '{value}' {value!r} does not match {pattern!r}")
+            errors.append(f"{name}: '{cut(value)}' {shown(value)} does not match {pattern!r}")
     if "where" in given and not is_key_value_csv(given["where"]):
-        errors.append(f"where: {given['where']!r} is not a 'key value csv'")
+        errors.append(f"where: {shown(given['where'])} is not a 'key value csv'")
     if errors:
         raise Malformed(errors)
 

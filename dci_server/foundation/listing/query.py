@@ -9,7 +9,7 @@ from dci_server.foundation.listing.columns import Column, Columns, Kind
 from dci_server.foundation.listing.placeholders import Placeholders
 from dci_server.foundation.listing.query_language import Group, Predicate, parse_query
 from dci_server.foundation.listing.values import read_value
-from dci_server.foundation.validation import shown
+from dci_server.foundation.validation import cut, shown
 
 _COMPARISONS: Mapping[str, LiteralString] = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _TEXT_ONLY = ("like", "ilike", "null")
@@ -53,7 +53,7 @@ def _group(group: Group, columns: Columns, placeholders: Placeholders) -> Litera
 def _predicate(predicate: Predicate, columns: Columns, placeholders: Placeholders) -> LiteralString:
     column = columns.get(predicate.field)
     if column is None or column.secret:
-        raise ApiError(f"Invalid field: {predicate.field}")
+        raise ApiError(f"Invalid field: {cut(predicate.field)}")
     _require_possible(predicate, column)
     match predicate.operator:
         case "null":

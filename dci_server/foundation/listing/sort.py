@@ -5,6 +5,7 @@ from typing import LiteralString
 
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.listing.columns import Columns, valid_keys
+from dci_server.foundation.validation import cut
 
 
 def read_sort(text: str, columns: Columns) -> LiteralString:
@@ -15,7 +16,7 @@ def read_sort(text: str, columns: Columns) -> LiteralString:
         name = item.removeprefix("-")
         column = columns.get(name)
         if column is None or column.secret:
-            raise ApiError(f'Invalid sort key: "{name}"', {"Valid sort keys": valid_keys(columns)})
+            raise ApiError(f'Invalid sort key: "{cut(name)}"', {"Valid sort keys": valid_keys(columns)})
         if column.kind == "json":
             raise ApiError(f"{name} holds JSON; rows can't be sorted on it")
         if name not in terms:  # a key that comes again orders nothing

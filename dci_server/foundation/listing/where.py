@@ -8,6 +8,7 @@ from dci_server.foundation.errors import ApiError
 from dci_server.foundation.listing.columns import Column, Columns, valid_keys
 from dci_server.foundation.listing.placeholders import MOST_CONDITIONS, Placeholders
 from dci_server.foundation.listing.values import read_value
+from dci_server.foundation.validation import cut
 
 _LONGEST = 100_000  # below what the csv module takes as one field
 
@@ -38,7 +39,7 @@ def _condition(item: str, columns: Columns, placeholders: Placeholders) -> Liter
     name, _, value = item.partition(":")
     column = columns.get(name)
     if column is None:
-        raise ApiError(f'Invalid where key: "{item}"', {"Valid where keys": valid_keys(columns)})
+        raise ApiError(f'Invalid where key: "{cut(item)}"', {"Valid where keys": valid_keys(columns)})
     if column.secret:
         raise ApiError(f'Invalid where key: "{name}"')
     if column.kind == "json":

@@ -177,3 +177,26 @@ def test_where_beats_query() -> None:
 
 def test_an_empty_query_is_no_filter() -> None:
     assert not listing(query="").is_filtered
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"where": "x" * 120_000},
+        {"where": "x" * 90_000 + ":y"},
+        {"sort": "x" * 120_000},
+        {"limit": "1" + "x" * 120_000, "offset": "0"},
+        {"limit": "1", "offset": "x" * 120_000},
+        {"query": f"eq({'x' * 9_000},y)"},
+        {"query": f"eq(name,{'x' * 9_000}"},
+        {"created_after": "x" * 120_000},
+        {"x" * 120_000: "1"},
+        {f"unheard_of_{number}": "1" for number in range(5_000)},
+    ],
+    ids=lambda parameters: ",".join(name[:20] for name in list(parameters)[:2]),
+)
+def test_what_is_refused_is_repeated_in_part(parameters: dict[str, str]) -> None:
+    with pytest.raises(ApiError) as refused:
+        listing(**parameters)
+
+    assert len(refused.value.message) + len(str(refused.value.payload.get("errors", ""))) < 2_000
