@@ -25,6 +25,7 @@ from dci_server.foundation.auth.secret_box import SecretBox, new_key, new_secret
 from dci_server.foundation.database.embedded import EmbeddedPostgres
 from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.http import Application
+from tests.azure import Azure, running_azure
 from tests.databases import ReusedDatabases, run, url_of
 from tests.s3 import S3, running_s3
 from tests.signing import SignedBy
@@ -193,6 +194,12 @@ async def world(database_url: str, template: World) -> AsyncIterator[World]:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     with running_s3(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[Azure]:
+    with running_azure() as running:
         yield running
 
 

@@ -54,8 +54,8 @@ SECONDS_TO_ANSWER_A_PROBE = 10
 SECONDS_FOR_AN_ANSWER = 60
 """From a request to the last byte of its answer. What is sent is of 8 MiB or so at most; a longer answer is asked for
 again, from where it stopped."""
-_OUT_OF_RANGE = "status code: 416"
-"""The library has no error of its own for it."""
+_OUT_OF_RANGE = ("status code: 416", "Wanted range starting at")
+"""The library has no error of its own for what the service refuses, nor for what it should have refused."""
 _TOO_SHORT = "a file in the file store is shorter than it was: restore it from a backup"
 
 
@@ -230,14 +230,19 @@ class _BeyondTheEnd(StoreUnavailable):
 
 async def _open(bucket: ObjectStore, key: str, start: int, end: int | None, etag: str | None = None) -> "GetResult":
     """One request: its answer says how large the object is, and the bytes follow as they are asked for."""
-    options: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
+    options: GetOptions = {}
+    if end is not None:
+        options["range"] = (start, end)
+    elif start:
+        # All of it is asked for without a range: nothing has no first byte.
+        options["range"] = {"offset": start}
     if etag is not None:
         options["if_match"] = etag
     with unavailable_when_it_fails():
         try:
             return await obstore.get_async(bucket, key, options=options)
         except BaseError as error:
-            if _OUT_OF_RANGE in str(error):
+            if any(words in str(error) for words in _OUT_OF_RANGE):
                 raise _BeyondTheEnd(_TOO_SHORT) from error
             raise
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from dci_server.foundation.storage import InvalidKey, ObjectMissing, Store, open_store
+from tests.azure import Azure
 from tests.s3 import S3
 
 MIB = 1024 * 1024
@@ -17,14 +18,14 @@ KEY = "files/blue/job/log"
 LENGTHS = [0, 1, MIB - 1, MIB, MIB + 1, 9 * MIB + 3]
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", "s3", "azure"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     if request.param == "directory":
         return open_store(str(tmp_path / "store"))
-    s3: S3 = request.getfixturevalue("s3")
-    for name, value in s3.credentials.items():
+    service: S3 | Azure = request.getfixturevalue(request.param)
+    for name, value in service.credentials.items():
         monkeypatch.setenv(name, value)
-    return open_store(s3.url(uuid4().hex))
+    return open_store(service.url(uuid4().hex))
 
 
 async def put(store: Store, key: str, content: bytes) -> None:
