@@ -55,6 +55,23 @@ async def test_what_was_compressed_is_kept_as_it_was(client_of: ClientOf, world:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("size", [2000, len(TEXT)])
+async def test_the_md5_is_that_of_the_file_and_not_of_what_was_sent(
+    client_of: ClientOf, world: World, tmp_path: Path, encoding: str, size: int
+) -> None:
+    sent = ENCODINGS[encoding](TEXT[:size])
+    said, right = hashlib.md5(sent).hexdigest(), hashlib.md5(TEXT[:size]).hexdigest()
+
+    response = await upload(client_of("blue_lab"), await world.job(), sent, encoding, DCI_MD5=said)
+
+    assert response.status_code == 400
+    assert said in response.json()["message"]
+    assert right in response.json()["message"]
+    assert await world.count("files") == 0
+    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_several_frames_are_one_file(client_of: ClientOf, world: World, encoding: str) -> None:
     lab, job = client_of("blue_lab"), await world.job()
     frames = [ENCODINGS[encoding](TEXT[start : start + 1000]) for start in range(0, len(TEXT), 1000)]
