@@ -37,6 +37,11 @@ class Problem(Exception):
     """What is wrong, and what to do about it."""
 
 
+_BUCKETS_WITH_PARTS = ("s3://", "gs://")
+# Azure does so by itself, after a week.
+_BUCKET_NEEDS = "; parts of uploads that a crash cut off can't be seen from here: have the bucket remove them (README)"
+
+
 class Doubt(Exception):
     """It works, and is hardly meant: what it does, and what to set otherwise."""
 
@@ -123,7 +128,8 @@ async def _look_at_store(settings: Settings) -> str:
         return f"{settings.store_url}: {_COMES_WITH_THE_START}"
     await open_store(settings.store_url).check()
     limit = settings.max_upload_bytes
-    return f"{settings.store_url}, for files of {'any size' if limit is None else f'at most {limit} bytes'}"
+    needs = _BUCKET_NEEDS if settings.store_url.startswith(_BUCKETS_WITH_PARTS) else ""
+    return f"{settings.store_url}, for files of {'any size' if limit is None else f'at most {limit} bytes'}{needs}"
 
 
 async def _look_at_database(settings: Settings) -> str:

@@ -4,8 +4,10 @@
 The bytes wait in an unnamed local file until the commit, because the key is known only then, because they may have to
 be read first, and because nothing must reach the bucket before the signature has matched. The alternative, a multipart
 upload under a temporary key, would have to become visible there, be copied and be deleted. The price is local space
-for the uploads under way (`TMPDIR`). A process killed within a commit can leave the parts of an unfinished multipart
-upload, which no key shows: give the bucket a rule that removes those after a day.
+for the uploads under way (`TMPDIR`).
+
+A process killed within the commit of more than 8 MiB can leave parts of a multipart upload, which no key shows and which
+the library can't list: `doctor` and the README tell who runs the bucket to have it remove them.
 """
 
 import asyncio
@@ -218,7 +220,7 @@ class BucketUpload(SpooledUpload):
         await asyncio.to_thread(self._append, tail)
         part = max(SMALLEST_PART, -(-self.size // MOST_PARTS))
         content = pieces(self._read_at, 0, self.size, MIB)
-        await _put(self._bucket, key, content, described, part)
+        await _put(self._bucket, key, content, described, in_parts=self.size > SMALLEST_PART, part=part)
 
     async def _withdraw(self, key: str) -> None:
         await _delete(self._bucket, key)
@@ -277,12 +279,15 @@ async def _put(
     key: str,
     content: bytes | AsyncIterator[bytes],
     described: "Attributes",
+    *,
+    in_parts: bool = False,
     part: int = SMALLEST_PART,
 ) -> None:
     try:
         await obstore.put_async(
-            bucket, key, content, attributes=described, chunk_size=part, max_concurrency=PARTS_AT_ONCE
-        )
+            bucket, key, content, attributes=described, use_multipart=in_parts, chunk_size=part,
+            max_concurrency=PARTS_AT_ONCE,
+        )  # fmt: skip
     except FileNotFoundError as error:
         raise StoreUnavailable(f"{PLACE} has no such bucket: create it, or correct the address") from error
 

@@ -304,6 +304,18 @@ async def test_reading_a_file_of_a_packed_job_is_one_request(
     assert where["frame_start"] > 0
 
 
+@pytest.mark.parametrize(
+    ("mebibytes", "asked"), [(3, ["PUT"]), (8, ["PUT"]), (20, ["POST", "PUT", "PUT", "PUT", "POST"])]
+)
+async def test_an_upload_is_one_request_to_the_bucket_until_it_takes_several(
+    client_of: ClientOf, world: World, seen: list[str], mebibytes: int, asked: list[str]
+) -> None:
+    sent = await upload(client_of("blue_lab"), await world.job(), bytes(mebibytes * 1024 * 1024))
+
+    assert sent.status_code == 201
+    assert [request.split()[0] for request in seen] == asked
+
+
 async def test_a_download_is_one_request_to_the_bucket(client_of: ClientOf, world: World, seen: list[str]) -> None:
     lab, job, content = client_of("blue_lab"), await world.job(), BIG * 40
     file = (await upload(lab, job, content)).json()["file"]
