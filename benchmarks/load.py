@@ -232,9 +232,9 @@ class Laboratory:
         headers = f"DCI-JOB-ID: {self.job_id}\r\nDCI-NAME: {name}\r\nDCI-MIME: {mime}\r\nContent-Type: {mime}\r\n"
         return await self.connection.send("POST", "/api/v1/files", payload, headers, status=201)
 
-    async def upload_to_read(self, name: str, payload: Body) -> None:
+    async def upload_to_read(self, name: str, payload: Body, mime: str = "text/plain") -> None:
         """Leaves the laboratory with the file."""
-        self.file_id = msgspec.json.decode(await self.upload(name, payload))["file"]["id"]
+        self.file_id = msgspec.json.decode(await self.upload(name, payload, mime))["file"]["id"]
 
 
 Play = Callable[[Laboratory], Awaitable[None]]

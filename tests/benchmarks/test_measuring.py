@@ -50,3 +50,17 @@ def test_lists_are_read_over_seeded_cases(tmp_path: Path) -> None:
 
     assert {"history of a case", "history of a case, of 50 teams", "jobs, limit=20"} <= set(rows)
     assert all(row.plays for row in rows.values())
+
+
+def test_growth_of_memory_is_told_and_fails_above_the_limit() -> None:
+    little = ("--size", "2", "--at-once", "2")
+
+    ran = run("benchmarks.memory", *little)
+    refused = run("benchmarks.memory", *little, "--most-growth", "0")
+
+    assert ran.returncode == 0, ran.stderr
+    told = [line.split("|")[1:3] for line in ran.stdout.splitlines()[2:]]
+    steps = ("upload", "download", "JUnit, 497 cases")
+    assert [(name.strip(), int(at_once)) for name, at_once in told] == [(name, n) for n in (1, 2) for name in steps]
+    assert refused.returncode == 1
+    assert "the server grew" in refused.stderr
