@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.s3 import S3
 from tests.server_process import Running, free_port, start, stop
 
 MIB = 1024 * 1024
@@ -131,6 +133,37 @@ def test_a_big_upload_does_not_make_it_grow(client: httpx.Client, memory: Memory
 
     assert (uploaded.status_code, file["size"], received) == (201, 200 * MIB, 200 * MIB)
     assert growth(memory, before) == ""
+
+
+def test_big_uploads_to_a_bucket_at_once_do_not_make_it_grow(tmp_path: Path, s3: S3) -> None:
+    """What waits to be sent there is in files: few are sent at a time, and each in parts."""
+    running = start(tmp_path / "data", free_port(), DCI_STORE_URL=s3.url(uuid4().hex), **s3.credentials)
+    try:
+        rc, piece = running.rc("demo-user"), bytes(range(256)) * 4096
+        with (
+            running.signed() as lab,
+            httpx.Client(
+                base_url=f"{running.url}/api/v1", auth=(rc["DCI_LOGIN"], rc["DCI_PASSWORD"]), timeout=300
+            ) as client,
+        ):
+            topic = lab.get("/topics").json()["topics"][0]["id"]
+            job = lab.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
+            client.get("/identity")
+            memory = Memory(running)
+            memory.forget_the_highest()
+            before = memory.now()
+
+            def upload(number: int) -> int:
+                headers = {"DCI-NAME": f"big {number}", "DCI-JOB-ID": job}
+                return client.post("/files", content=(piece for _ in range(24)), headers=headers).status_code
+
+            with ThreadPoolExecutor(8) as laboratories:
+                found = list(laboratories.map(upload, range(8)))
+
+        assert found == [201] * 8
+        assert growth(memory, before) == ""
+    finally:
+        stop(running)
 
 
 def cases(element: bytes, size: int) -> Iterator[bytes]:

@@ -43,10 +43,13 @@ if TYPE_CHECKING:
 
 PLACE = "the object store"
 PROBE = b"dci-server was here"
-SMALLEST_PART = 8 * MIB
-# S3 allows 10,000.
+# S3 allows no smaller ones, and 10,000.
+SMALLEST_PART = 5 * MIB
 MOST_PARTS = 9_000
 PARTS_AT_ONCE = 2
+PUBLISHED_AT_ONCE = ((SMALLEST_PART, 4), (128 * MIB, 2), (None, 2))
+"""How many objects of at most this size: each takes memory for one part more than it sends at once, and a small one must not
+wait for a huge one."""
 # Whoever is sent to the bucket gets these: bytes without a meaning, which no cache keeps.
 _OF_EVERY_OBJECT: Mapping["Attribute", str] = {
     "Content-Type": "application/octet-stream",
@@ -54,7 +57,7 @@ _OF_EVERY_OBJECT: Mapping["Attribute", str] = {
 }
 SECONDS_TO_ANSWER_A_PROBE = 10
 SECONDS_FOR_AN_ANSWER = 60
-"""From a request to the last byte of its answer. What is sent is of 8 MiB or so at most; a longer answer is asked for
+"""From a request to the last byte of its answer. What is sent is of 5 MiB or so at most; a longer answer is asked for
 again, from where it stopped."""
 _OUT_OF_RANGE = ("status code: 416", "Wanted range starting at")
 """The library has no error of its own for what the service refuses, nor for what it should have refused."""
@@ -112,9 +115,13 @@ OPENERS: Mapping[str, Callable[[str, str | None, Mapping[str, str]], ObjectStore
 class BucketStore:
     def __init__(self, bucket: ObjectStore) -> None:
         self._bucket = bucket
+        self._turns = [(largest, asyncio.Semaphore(at_once)) for largest, at_once in PUBLISHED_AT_ONCE]
 
     async def begin(self) -> "BucketUpload":
-        return BucketUpload(self._bucket)
+        return BucketUpload(self._bucket, self._turn_of)
+
+    def _turn_of(self, size: int) -> asyncio.Semaphore:
+        return next(turns for largest, turns in self._turns if largest is None or size <= largest)
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         require_valid_key(key)
@@ -191,9 +198,10 @@ class BucketStore:
 class BucketUpload(SpooledUpload):
     place = "the server's temporary directory"
 
-    def __init__(self, bucket: ObjectStore) -> None:
+    def __init__(self, bucket: ObjectStore, turn_of: Callable[[int], asyncio.Semaphore]) -> None:
         super().__init__()
         self._bucket = bucket
+        self._turn_of = turn_of
 
     def _open_file(self) -> int:
         descriptor, path = tempfile.mkstemp(prefix="dci-upload-")
@@ -208,16 +216,26 @@ class BucketUpload(SpooledUpload):
         if disposition is not None:
             described["Content-Disposition"] = disposition
         try:
-            with unavailable_when_it_fails():
-                if self.size == len(tail):
-                    await _put(self._bucket, key, bytes(tail), described)
-                else:
-                    await self._publish_file(tail, key, described)
+            is_in_a_file = self.size != len(tail)
+            if is_in_a_file:
+                with unavailable_when_it_fails():
+                    await asyncio.to_thread(self._append, tail)
+                tail.clear()
+            async with self._turn_of(self.size):
+                with unavailable_when_it_fails():
+                    if is_in_a_file:
+                        await self._publish_file(key, described)
+                    else:
+                        await _put(self._bucket, key, bytes(tail), described)
         finally:
             await asyncio.to_thread(self._discard)
 
-    async def _publish_file(self, tail: bytearray, key: str, described: "Attributes") -> None:
-        await asyncio.to_thread(self._append, tail)
+    async def _publish_file(self, key: str, described: "Attributes") -> None:
+        if self.size <= SMALLEST_PART:
+            # One request, where parts take three.
+            whole = b"".join([piece async for piece in pieces(self._read_at, 0, self.size, self.size)])
+            await _put(self._bucket, key, whole, described)
+            return
         part = max(SMALLEST_PART, -(-self.size // MOST_PARTS))
         content = pieces(self._read_at, 0, self.size, MIB)
         await _put(self._bucket, key, content, described, in_parts=self.size > SMALLEST_PART, part=part)
