@@ -53,6 +53,7 @@ from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.events.feed import EventFeed
 from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.http import Application, Route, Services
+from dci_server.foundation.limits import keep_few_arenas, raise_open_files
 from dci_server.foundation.logs import configure_logs
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.openapi import build_document
@@ -104,6 +105,8 @@ def openapi_document() -> dict[str, object]:
 
 def create_app() -> Application:
     """What a worker process runs; the settings come from the environment."""
+    raise_open_files()
+    keep_few_arenas()
     settings = Settings.from_environment()
     configure_logs(settings.log_level)
 
