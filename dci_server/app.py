@@ -31,6 +31,7 @@ from dci_server.features.packs.upkeep import packer
 from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
 from dci_server.features.remotecis import routes as remotecis
+from dci_server.features.silence.upkeep import silence_keepers
 from dci_server.features.statistics import routes as statistics
 from dci_server.features.teams import routes as teams
 from dci_server.features.test_results import routes as test_results
@@ -149,6 +150,7 @@ def create_app() -> Application:
             upload_keeper(app.services),
             case_keeper(pool),
             packer(pool, store, settings.pack_after_seconds),
+            *silence_keepers(pool, timedelta(seconds=settings.close_jobs_after_seconds)),
         )
         await authenticator.start()
         for repeating in upkeep:

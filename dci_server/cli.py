@@ -45,6 +45,8 @@ _VARIABLES = {
     "log_level": "DCI_LOG_LEVEL",
 }
 
+_DEMO_CLOSES_JOBS_AFTER = "3600"
+
 T = TypeVar("T")
 Command = Callable[..., None]
 
@@ -66,9 +68,10 @@ def with_settings(command: Command) -> Command:
     return command
 
 
-def _settings(options: dict[str, str | None]) -> Settings:
+def _settings(options: dict[str, str | None], **defaults: str) -> Settings:
     given = {_VARIABLES[name]: value for name, value in options.items() if value}
-    settings = Settings.from_environment({**os.environ, **given})
+    environment = {name: value for name, value in os.environ.items() if value}
+    settings = Settings.from_environment({**defaults, **environment, **given})
     configure_logs(settings.log_level)
     return settings
 
@@ -106,7 +109,7 @@ def serve(**options: str | None) -> None:
 @with_settings
 def demo(serving: bool, **options: str | None) -> None:
     """Play one complete CI run through the published client, and show how it went."""
-    settings = _settings(options)
+    settings = _settings(options, DCI_CLOSE_JOBS_AFTER_SECONDS=_DEMO_CLOSES_JOBS_AFTER)
     console = Console()
     if not serving:
         credentials = _demo_credentials(settings)

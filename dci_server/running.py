@@ -291,6 +291,7 @@ def _hand_over(settings: Settings, cleanup: ExitStack) -> None:
     os.environ["DCI_DATA_DIR"] = str(settings.data_dir)
     os.environ["DCI_LOG_LEVEL"] = settings.log_level
     os.environ["DCI_MAX_UPLOAD_BYTES"] = str(settings.max_upload_bytes or 0)
+    os.environ["DCI_CLOSE_JOBS_AFTER_SECONDS"] = str(settings.close_jobs_after_seconds)
     os.environ["DCI_LEGACY_SECRETS_IN_READS"] = "on" if settings.legacy_secrets_in_reads else "off"
     os.environ["DCI_PARENT_PID"] = str(os.getpid())
     os.environ.pop("DCI_ADMIN_PASSWORD", None)

@@ -13,6 +13,8 @@ from dci_server.foundation.outgoing.mail import MailServer, Tls, is_address
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_NUMBER = 20
+_SHORTEST_SILENCE = 60
+"""Longer than any statement takes: what is older is in the database, or never will be."""
 
 
 class SettingsError(Exception):
@@ -43,6 +45,8 @@ class Settings:
     pack_after_seconds: int = 300
     """DCI_PACK_AFTER_SECONDS: when nothing has happened to a job that is over for so long, its small files move from the
     database into one object of the file store; 0 to leave them."""
+    close_jobs_after_seconds: int = 0
+    """DCI_CLOSE_JOBS_AFTER_SECONDS: when nothing was heard of a job for so long, it is closed as an error; 0 to wait for ever."""
     sso_url: str | None = None
     """SSO_URL: of a Keycloak, without the realm; unset without one."""
     sso_realm: str = "redhat-external"
@@ -154,6 +158,7 @@ class Settings:
             secrets_key=given.get("DCI_SECRETS_KEY"),
             max_upload_bytes=_number(given, "DCI_MAX_UPLOAD_BYTES", 0, 2**62, default=0) or None,
             pack_after_seconds=_number(given, "DCI_PACK_AFTER_SECONDS", 0, 10**9, default=cls.pack_after_seconds),
+            close_jobs_after_seconds=_silence(given, "DCI_CLOSE_JOBS_AFTER_SECONDS", _SHORTEST_SILENCE),
             trusted_proxies=_networks(given, "DCI_TRUSTED_PROXIES"),
             sso_url=_address(given, "SSO_URL"),
             sso_realm=given.get("SSO_REALM", cls.sso_realm),
@@ -259,3 +264,10 @@ def _number(given: Mapping[str, str], name: str, least: int, most: int, *, defau
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER and least <= int(text) <= most):
         raise SettingsError(f"{name} is a number from {least} to {most}; not {text!r}")
     return int(text)
+
+
+def _silence(given: Mapping[str, str], name: str, least: int) -> int:
+    """0, or long enough."""
+    if given.get(name, "0") == "0":
+        return 0
+    return _number(given, name, least, 10**9, default=0)

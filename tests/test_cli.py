@@ -293,6 +293,9 @@ def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Pa
         ("DCI_SECRETS_KEY", "key", "secrets_key", "key"),
         ("DCI_MAX_UPLOAD_BYTES", "10", "max_upload_bytes", 10),
         ("DCI_MAX_UPLOAD_BYTES", "0", "max_upload_bytes", None),
+        ("DCI_CLOSE_JOBS_AFTER_SECONDS", "", "close_jobs_after_seconds", 0),
+        ("DCI_CLOSE_JOBS_AFTER_SECONDS", "0", "close_jobs_after_seconds", 0),
+        ("DCI_CLOSE_JOBS_AFTER_SECONDS", "86400", "close_jobs_after_seconds", 86_400),
         ("DCI_EVENTS_KEPT_DAYS", "7", "events_kept_days", 7),
         ("DCI_AUDITS_KEPT_DAYS", "7", "audits_kept_days", 7),
         ("DCI_LOG_LEVEL", "DEBUG", "log_level", "debug"),
@@ -313,6 +316,8 @@ def test_without_variables_the_server_is_local_and_embedded() -> None:
     ("name", "value"),
     [
         ("DCI_PORT", "65536"),
+        ("DCI_CLOSE_JOBS_AFTER_SECONDS", "59"),
+        ("DCI_CLOSE_JOBS_AFTER_SECONDS", "1d"),
         ("DCI_PORT", "-1"),
         ("DCI_PORT", "²"),
         ("DCI_PORT", "9" * 5000),

@@ -10,7 +10,7 @@ from dci_server.foundation.shapes import Count
 
 
 class Audit(Struct, frozen=True, kw_only=True):
-    """`user_id` is of a user, a remoteci or a feeder, null for a caller whom nobody knows.
+    """`user_id` is of a user, a remoteci or a feeder, null for a caller whom nobody knows and for the server itself.
 
     What follows `action` is null in audits of other times and other servers.
     """
@@ -19,7 +19,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     created_at: str
     user_id: str | None
     action: str
-    kind: Literal["user", "remoteci", "feeder"] | None
+    kind: Literal["user", "remoteci", "feeder", "server"] | None
     method: str | None
     path: str | None
     status: int | None

@@ -9,6 +9,8 @@ from dci_server.foundation.database.connection import Connection, Record, execut
 
 # Since its last piece.
 _LIFETIME: LiteralString = "interval '3 days'"
+LAST_PIECE_AT: LiteralString = "uploads.expires_at - " + _LIFETIME
+"""When something of an upload arrived last."""
 # Renewed while the finisher lives; another may begin when it does not.
 _LEASE: LiteralString = "interval '40 seconds'"
 _IS_FREE: LiteralString = "(finisher_until is null or finisher_until < utc_now())"

@@ -2,19 +2,25 @@
 """Who follows a laboratory hears of its failures, who follows a topic of its new components; nobody else, and once."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from dci_server.features.silence.jobs import close_silent_jobs
+from dci_server.foundation.http import Application
 from tests.certificates import make_certificate, server_context
 from tests.conftest import ClientOf, World, started
 from tests.features.notifications.conftest import SENDING, run
+from tests.features.webhooks.conftest import made
 from tests.mailbox import Mailbox, mailbox
+from tests.receiver import receiving
 
 _EVERYTHING_IS_TOLD = """
     select exists (select from events, event_consumers
                    where events.job_id = $1 and events.type = 'job_finished' and events.id <= event_consumers.last_id)
 """
+_DAY = timedelta(days=1)
 _JUNIT = b'<testsuite name="s" tests="1"><testcase name="a" classname="c"><failure/></testcase></testsuite>'
 
 
@@ -69,6 +75,26 @@ async def test_only_failures_and_errors_are_told_and_each_once(client_of: Client
     assert len({letter.message["Message-ID"] for letter in letters}) == 4
     assert all("regressions" not in letter.text("plain") for letter in letters)
     assert failed != erred
+
+
+async def test_a_job_that_the_server_closes_is_told_as_any_other(
+    client_of: ClientOf, app: Application, world: World, box: Mailbox
+) -> None:
+    await _follow(client_of, world, "alice")
+    async with receiving() as receiver:
+        await made(client_of("alice"), receiver.url, team_id=world.ids["Blue"], event_types=["job_finished"])
+        job_id = await run(client_of("blue_lab"), world, "running")
+        await world.db.execute(
+            "update jobs set created_at = created_at - $1::interval, updated_at = updated_at - $1::interval", _DAY
+        )
+        assert app.services is not None
+        await close_silent_jobs(app.services.db, _DAY)
+        (letter,) = await box.wait_for(1)
+        (request,) = await receiver.wait_for(1)
+
+    assert letter.message["Subject"] == "[DCI Status][RHEL-9.6][blue_lab][error]"
+    assert f"https://ui.example.org/jobs/{job_id}" in letter.text("plain")
+    assert request.json()["event"]["data"]["status"] == "error"
 
 
 async def test_a_status_corrected_by_hand_is_no_news(client_of: ClientOf, world: World, box: Mailbox) -> None:

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that go on are watched."""
+
+from dci_server.migrations import run_sql
+
+revision = "0025"
+down_revision = "0024"
+
+
+def upgrade() -> None:
+    run_sql("0025_silent_jobs.sql")
