@@ -128,14 +128,15 @@ def create_app() -> Application:
         store = open_store(settings.store_url)
         rhdl = _rhdl(settings)
         numbering = EventNumbering(pool, timedelta(days=settings.events_kept_days))
-        audit_log = AuditLog(pool, timedelta(days=settings.audits_kept_days))
+        metrics = Metrics()
+        audit_log = AuditLog(pool, timedelta(days=settings.audits_kept_days), settings.audit_journals, metrics)
         feed = EventFeed(pool, url, authenticator, EventTable())
         app.services = Services(
             db=pool,
             store=store,
             authenticator=authenticator,
             secrets=secrets,
-            metrics=Metrics(),
+            metrics=metrics,
             events=numbering,
             feed=feed,
             audits=audit_log,

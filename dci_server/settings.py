@@ -112,6 +112,11 @@ class Settings:
         return self.data_dir / "secrets.key"
 
     @property
+    def audit_journals(self) -> Path:
+        """Where audits wait for the database."""
+        return self.data_dir / "audits"
+
+    @property
     def mail_server(self) -> MailServer | None:
         if self.email_server is None:
             return None

@@ -24,6 +24,16 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
             registry=self._registry,
         )
+        self.audits_in_memory = Counter(
+            "dci_audits_in_memory_total",
+            "Audits that were kept in memory for half a second because the data directory could not be written to.",
+            registry=self._registry,
+        )
+        self.audits_left_out = Counter(
+            "dci_audits_left_out_total",
+            "Audits that are lost: too many waited for the database.",
+            registry=self._registry,
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         known = self._children.get((method, route, status))

@@ -11,7 +11,7 @@ async def list_audits(call: Call) -> Response:
     """Who changed or tried to change what, and whoever was refused; newest first."""
     listing = call.listing(queries.COLUMNS)
     SUPER_ADMINS.require(call.caller)
-    await call.services.audits.flush()
+    await call.services.audits.flush_all()
     return page(await queries.list_audits(call.db, listing))
 
 

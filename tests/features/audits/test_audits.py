@@ -2,6 +2,7 @@
 """Whoever changes something, wants to, or is refused, is written down."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 from dci_server.foundation import auditing
 from dci_server.foundation.auditing import AuditLog
 from dci_server.foundation.http import Application
+from dci_server.foundation.metrics import Metrics
 from tests.conftest import ClientOf, World
 
 
@@ -95,10 +97,10 @@ async def test_audits_are_only_added_to(client_of: ClientOf, world: World) -> No
     assert len(await _audits(client_of)) == 1
 
 
-async def test_audits_go_when_they_are_old_enough(client_of: ClientOf, world: World, app: Application) -> None:
+async def test_audits_go_when_they_are_old_enough(client_of: ClientOf, world: World, tmp_path: Path) -> None:
     await client_of("alice").post("/teams", json={"name": "x"})
     await world.add("audits", action="old", created_at=await world.db.fetchval("select utc_now() - interval '9 days'"))
-    log = AuditLog(world.db, timedelta(days=8))
+    log = AuditLog(world.db, timedelta(days=8), tmp_path / "audits", Metrics())
 
     await log._remove_old()  # pyright: ignore[reportPrivateUsage] # once, not in an hour
 
@@ -108,7 +110,7 @@ async def test_audits_go_when_they_are_old_enough(client_of: ClientOf, world: Wo
 async def test_strangers_can_not_fill_the_memory(
     client_of: ClientOf, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auditing, "_MOST_STRANGERS", 3)
+    monkeypatch.setattr(auditing, "_MOST_REMEMBERED_OF_STRANGERS", 3)
     assert app.services is not None
     await app.services.audits.stop()
 
