@@ -2,20 +2,14 @@
 """Promise P3: no request makes a server's memory grow by more than 64 MiB, whatever its size or shape."""
 
 import gzip
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.s3 import S3
+from tests.faults.measured import MIB, Memory, growth, processor_seconds
 from tests.server_process import Running, free_port, start, stop
-
-MIB = 1024 * 1024
-MOST_GROWTH = 64 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -42,42 +36,10 @@ def job(server: Running) -> str:
         return lab.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
 
 
-class Memory:
-    """Of the server's process, as the kernel counts it; the highest since it was last asked."""
-
-    def __init__(self, server: Running) -> None:
-        self._process = Path(f"/proc/{server.process.pid}")
-
-    def now(self) -> int:
-        return self._read("VmRSS")
-
-    def highest(self) -> int:
-        return self._read("VmHWM")
-
-    def forget_the_highest(self) -> None:
-        (self._process / "clear_refs").write_text("5")
-
-    def _read(self, name: str) -> int:
-        found = re.search(rf"{name}:\s+(\d+) kB", (self._process / "status").read_text())
-        assert found is not None
-        return int(found[1]) * 1024
-
-
 @pytest.fixture
 def memory(server: Running, client: httpx.Client) -> Memory:
     client.get("/identity")
-    found = Memory(server)
-    try:
-        found.forget_the_highest()
-    except OSError:
-        pytest.skip("the kernel does not let the highest memory be reset here")
-    return found
-
-
-def growth(memory: Memory, before: int) -> str:
-    """Nothing to say when it stayed below what is promised."""
-    grown = memory.highest() - before
-    return "" if grown < MOST_GROWTH else f"grew by {grown // MIB} MiB"
+    return Memory(server)
 
 
 def wide(key: bytes, element: bytes) -> bytes:
@@ -135,43 +97,21 @@ def test_a_big_upload_does_not_make_it_grow(client: httpx.Client, memory: Memory
     assert growth(memory, before) == ""
 
 
-def test_big_uploads_to_a_bucket_at_once_do_not_make_it_grow(tmp_path: Path, s3: S3) -> None:
-    """What waits to be sent there is in files: few are sent at a time, and each in parts."""
-    running = start(tmp_path / "data", free_port(), DCI_STORE_URL=s3.url(uuid4().hex), **s3.credentials)
-    try:
-        rc, piece = running.rc("demo-user"), bytes(range(256)) * 4096
-        with (
-            running.signed() as lab,
-            httpx.Client(
-                base_url=f"{running.url}/api/v1", auth=(rc["DCI_LOGIN"], rc["DCI_PASSWORD"]), timeout=300
-            ) as client,
-        ):
-            topic = lab.get("/topics").json()["topics"][0]["id"]
-            job = lab.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
-            client.get("/identity")
-            memory = Memory(running)
-            memory.forget_the_highest()
-            before = memory.now()
-
-            def upload(number: int) -> int:
-                headers = {"DCI-NAME": f"big {number}", "DCI-JOB-ID": job}
-                return client.post("/files", content=(piece for _ in range(24)), headers=headers).status_code
-
-            with ThreadPoolExecutor(8) as laboratories:
-                found = list(laboratories.map(upload, range(8)))
-
-        assert found == [201] * 8
-        assert growth(memory, before) == ""
-    finally:
-        stop(running)
-
-
 def cases(element: bytes, size: int) -> Iterator[bytes]:
     yield b"<testsuite>"
     piece = element * (64 * 1024 // len(element))
     for _ in range(size // len(piece)):
         yield piece
     yield b"</testsuite>"
+
+
+def empty(count: int) -> list[bytes]:
+    return [b"<testsuite>", *[b"<testcase/>" * 10_000] * (count // 10_000), b"</testsuite>"]
+
+
+def most_work(pieces: list[bytes]) -> float:
+    """In seconds: so much for each MiB and each case, and no more for what is written to be expensive."""
+    return 2 + 0.5 * sum(map(len, pieces)) / MIB + 30e-6 * sum(piece.count(b"<testcase") for piece in pieces)
 
 
 BOMBS: dict[str, tuple[list[bytes], int]] = {
@@ -188,7 +128,9 @@ BOMBS: dict[str, tuple[list[bytes], int]] = {
     "an external entity": ([b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><testsuite>&a;</testsuite>"], 400),
     "depth": ([b"<a>" * MIB], 400),
     "a tag without an end": ([b"<testsuite ", *[b"a" * MIB] * 16], 400),
-    "many attributes": ([b"<testsuite ", *[b" ".join(b'a%d="1"' % n for n in range(200_000))], b"/>"], 400),
+    "many attributes": ([b"<testsuite ", *[b" ".join(b'a%d="1"' % n for n in range(1_000_000))], b"/>"], 400),
+    "many short attributes": ([b"<testsuite>", *[b"<a b='1' c='2' d='3'/>" * 5_000] * 60, b"</testsuite>"], 201),
+    "many deep elements": ([b"<testsuite>", *[b"<a>" * 50 + b"</a>" * 50] * 20_000, b"</testsuite>"], 201),
     "many names": ([b"<testsuite>", *[b"<a%d/>" % n for n in range(200_000)], b"</testsuite>"], 400),
     "many suites": ([b"<a>", *[b"<testsuite/>" * 5_000] * 40, b"</a>"], 400),
     "many properties": (
@@ -201,13 +143,19 @@ BOMBS: dict[str, tuple[list[bytes], int]] = {
         [b"<testsuite>", *[b'<testcase name="%d%b"/>' % (n, b"x" * MIB) for n in range(30)], b"</testsuite>"],
         201,
     ),
+    "many empty cases": (empty(200_000), 201),
+    "two million empty cases": (empty(2_000_000), 201),
     "compressed": ([gzip.compress(b"<testsuite>" + b" " * 50 * MIB + b"</testsuite>")], 400),
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_no_report_makes_it_grow(client: httpx.Client, memory: Memory, job: str, name: str) -> None:
-    before, (pieces, status) = memory.now(), BOMBS[name]
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "two million" in name else []) for name in BOMBS]
+)
+def test_no_report_makes_it_grow_or_work_for_long(
+    client: httpx.Client, server: Running, memory: Memory, job: str, name: str
+) -> None:
+    before, (pieces, status), worked = memory.now(), BOMBS[name], processor_seconds(server)
     headers = {"DCI-NAME": "bomb", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
 
     response = client.post("/files", content=iter(pieces), headers=headers)
@@ -216,8 +164,43 @@ def test_no_report_makes_it_grow(client: httpx.Client, memory: Memory, job: str,
     if status == 400:
         assert response.json()["message"].startswith("Invalid XML: ")
         assert "root:" not in response.text
+    assert processor_seconds(server) - worked < most_work(pieces)
     assert growth(memory, before) == ""
     assert client.get("/identity").status_code == 200
+
+
+WRITTEN_AS = {
+    "utf-8": "utf-8", "utf-8 with a mark": "utf-8-sig", "utf-16": "utf-16", "utf-16 the other way": "utf-16-be",
+    "utf-32": "utf-32", "latin": "iso-8859-1", "windows": "windows-1252", "cyrillic": "koi8-r", "japanese": "shift_jis",
+    "chinese": "gb18030", "mainframes": "cp500", "utf-7": "utf-7",
+}  # fmt: skip
+DECLARED = {"what it is": None, "another": "utf-16", "unknown": "klingon", "no text": "base64", "none": ""}
+
+
+@pytest.mark.parametrize("written_as", WRITTEN_AS)
+def test_no_report_cut_anywhere_in_any_encoding_makes_it_fail_grow_or_work_for_long(
+    client: httpx.Client, server: Running, memory: Memory, job: str, written_as: str
+) -> None:
+    headers = {"DCI-NAME": "odd", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
+    codec = WRITTEN_AS[written_as]
+    before, worked = memory.now(), processor_seconds(server)
+    cut: list[bytes] = []
+    whole: list[bytes] = []
+
+    for declared in DECLARED.values():
+        name = codec.removesuffix("-sig").removesuffix("-be") if declared is None else declared
+        head = f"<?xml version='1.0' encoding='{name}'?>" if name else ""
+        text = head + "<testsuite>" + "<testcase name='a b c'>d</testcase>" * 300 + "</testsuite>"
+        whole.append(text.encode(codec))
+        cut += [whole[-1][:end] for end in range(1024, len(whole[-1]) if declared is None else 1025, 1024)]
+    answers = [client.post("/files", content=report, headers=headers) for report in cut + whole]
+
+    assert {answer.status_code for answer in answers[: len(cut)]} == {400}
+    assert {answer.status_code for answer in answers} <= {201, 400}
+    refused = [answer.json()["message"] for answer in answers if answer.status_code == 400]
+    assert [message for message in refused if not message.startswith("Invalid XML: ")] == []
+    assert growth(memory, before) == ""
+    assert processor_seconds(server) - worked < most_work(cut + whole)
 
 
 def tiny(count: int) -> list[bytes]:
