@@ -151,7 +151,11 @@ def create_app() -> Application:
             upload_keeper(app.services),
             case_keeper(pool),
             packer(pool, store, settings.pack_after_seconds),
-            *silence_keepers(pool, timedelta(seconds=settings.close_jobs_after_seconds)),
+            *silence_keepers(
+                pool,
+                timedelta(seconds=settings.close_jobs_after_seconds),
+                timedelta(hours=settings.remoteci_silent_after_hours),
+            ),
         )
         await authenticator.start()
         for repeating in upkeep:

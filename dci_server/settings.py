@@ -47,6 +47,9 @@ class Settings:
     database into one object of the file store; 0 to leave them."""
     close_jobs_after_seconds: int = 0
     """DCI_CLOSE_JOBS_AFTER_SECONDS: when nothing was heard of a job for so long, it is closed as an error; 0 to wait for ever."""
+    remoteci_silent_after_hours: int = 24
+    """DCI_REMOTECI_SILENT_AFTER_HOURS: a remoteci that makes no job for so long, and for much longer than it is used to, is
+    told of by an event; 0 for none."""
     sso_url: str | None = None
     """SSO_URL: of a Keycloak, without the realm; unset without one."""
     sso_realm: str = "redhat-external"
@@ -164,6 +167,9 @@ class Settings:
             max_upload_bytes=_number(given, "DCI_MAX_UPLOAD_BYTES", 0, 2**62, default=0) or None,
             pack_after_seconds=_number(given, "DCI_PACK_AFTER_SECONDS", 0, 10**9, default=cls.pack_after_seconds),
             close_jobs_after_seconds=_silence(given, "DCI_CLOSE_JOBS_AFTER_SECONDS", _SHORTEST_SILENCE),
+            remoteci_silent_after_hours=_number(
+                given, "DCI_REMOTECI_SILENT_AFTER_HOURS", 0, 10_000, default=cls.remoteci_silent_after_hours
+            ),
             trusted_proxies=_networks(given, "DCI_TRUSTED_PROXIES"),
             sso_url=_address(given, "SSO_URL"),
             sso_realm=given.get("SSO_REALM", cls.sso_realm),

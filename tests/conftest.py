@@ -208,14 +208,14 @@ def assembled(
 ) -> Application:
     """The application as a worker process runs it, before its lifespan has begun.
 
-    It sends nothing unless the settings say so.
+    It sends nothing, and listens for no laboratory, unless the settings say so.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", database_url)
         environment.setenv("DCI_STORE_URL", store_url or str(directory / "files"))
         environment.setenv("DCI_DATA_DIR", str(directory))
         environment.setenv("DCI_SECRETS_KEY", key)
-        for name, value in {"DCI_DELIVERIES": "off", **settings}.items():
+        for name, value in {"DCI_DELIVERIES": "off", "DCI_REMOTECI_SILENT_AFTER_HOURS": "0", **settings}.items():
             environment.setenv(name, value)
         return server.create_app()
 

@@ -296,6 +296,8 @@ def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Pa
         ("DCI_CLOSE_JOBS_AFTER_SECONDS", "", "close_jobs_after_seconds", 0),
         ("DCI_CLOSE_JOBS_AFTER_SECONDS", "0", "close_jobs_after_seconds", 0),
         ("DCI_CLOSE_JOBS_AFTER_SECONDS", "86400", "close_jobs_after_seconds", 86_400),
+        ("DCI_REMOTECI_SILENT_AFTER_HOURS", "", "remoteci_silent_after_hours", 24),
+        ("DCI_REMOTECI_SILENT_AFTER_HOURS", "0", "remoteci_silent_after_hours", 0),
         ("DCI_EVENTS_KEPT_DAYS", "7", "events_kept_days", 7),
         ("DCI_AUDITS_KEPT_DAYS", "7", "audits_kept_days", 7),
         ("DCI_LOG_LEVEL", "DEBUG", "log_level", "debug"),

@@ -20,6 +20,8 @@ EventType: TypeAlias = Literal[
     "topic_changed",
     "team_changed",
     "remoteci_changed",
+    "remoteci_silent",
+    "remoteci_back",
     "secret_rotated",
     "webhook_disabled",
 ]

@@ -2,12 +2,14 @@
 """Time passes when a test says so."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from dci_server.features.silence.jobs import close_silent_jobs
+from dci_server.features.silence.remotecis import tell_silent_remotecis
 from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
@@ -18,6 +20,7 @@ _MOMENTS = {
     "uploads": ("expires_at",),
     "jobs_watched": ("heard_at",),
     "jobs_watching": ("created_at",),
+    "remotecis_watched": ("created_at", "look_at", "silent_since"),
 }
 
 
@@ -47,6 +50,20 @@ class Hub:
                 pass
 
         await asyncio.gather(*(close_all() for _ in range(processes)))
+
+    async def tell_silent(self, processes: int = 1) -> None:
+        """Laboratories of which nothing was heard, for a day at least."""
+
+        async def tell_all() -> None:
+            while await tell_silent_remotecis(self.db, DAY):
+                pass
+
+        await asyncio.gather(*(tell_all() for _ in range(processes)))
+
+    async def until(self, happened: Callable[[], Awaitable[object]]) -> None:
+        async with asyncio.timeout(60):
+            while not await happened():
+                await asyncio.sleep(0.05)
 
     async def state(self, job_id: str, status: str) -> None:
         response = await self.client_of("blue_lab").post("/jobstates", json={"job_id": job_id, "status": status})

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laboratories are listened for."""
+
+from dci_server.migrations import run_sql
+
+revision = "0026"
+down_revision = "0025"
+
+
+def upgrade() -> None:
+    run_sql("0026_silent_remotecis.sql")
