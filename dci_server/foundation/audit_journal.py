@@ -33,6 +33,8 @@ class Audited(msgspec.Struct, frozen=True, array_like=True):
     path: str
     status: int
     address: str
+    subject_id: UUID | None = None
+    claimed_id: UUID | None = None
 
 
 _ENCODER = msgspec.json.Encoder()

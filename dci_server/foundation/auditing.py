@@ -8,7 +8,9 @@ kernel keeps the journal, and another process brings it over. Each line has its 
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -36,13 +38,18 @@ _LONGEST_PATH = 500
 
 log = structlog.get_logger("dci_server.audits")
 
+_REFUSED_FOR_WHO_ASKS = (401, 403, 412, 429)
+"""412 is a team that is not active, where there is no etag."""
+
 # quirk: these are what the actions are called for readers that are there already (resources.md §10).
 _OLDER_NAMES = {"create_team": "create_teams", "change_job": "update_job_by_id", "delete_job": "delete_job_by_id"}
 
 
-def is_audited(method: str, status: int) -> bool:
-    """Whatever changes something or wants to, and whatever is refused for who asks."""
-    return method not in ("GET", "HEAD", "OPTIONS") or status in (401, 429)
+def is_audited(method: str, status: int, subject_id: UUID | None = None) -> bool:
+    """Whatever changes something or wants to, and whatever is refused for who asks: of things that are not shown too."""
+    if method not in ("GET", "HEAD", "OPTIONS"):
+        return True
+    return status in _REFUSED_FOR_WHO_ASKS or (status == HTTPStatus.NOT_FOUND and subject_id is not None)
 
 
 class AuditLog:
@@ -85,7 +92,18 @@ class AuditLog:
             log.error("audits are left to the next start", lost=len(self._remembered), reason=reason)
         self._close_journals()
 
-    def note(self, caller: Identity | None, handler: str, method: str, path: bytes, status: int, address: str) -> None:
+    def note(
+        self,
+        caller: Identity | None,
+        handler: str,
+        method: str,
+        path: bytes,
+        status: int,
+        address: str,
+        *,
+        subject_id: UUID | None = None,
+        claimed_id: UUID | None = None,
+    ) -> None:
         """Before the answer is sent."""
         audited = Audited(
             new_id(),
@@ -98,6 +116,8 @@ class AuditLog:
             path[:_LONGEST_PATH].decode("latin-1").replace("\0", "\N{REPLACEMENT CHARACTER}"),
             status,
             address,
+            subject_id,
+            claimed_id,
         )
         journal = self._filling
         if journal is None:
@@ -243,10 +263,11 @@ async def _insert(db: Connection, entries: list[Audited]) -> None:
     columns = [list(column) for column in zip(*map(astuple, entries), strict=True)]
     await execute(
         db,
-        """insert into audits (id, created_at, user_id, kind, action, method, path, status, address)
+        """insert into audits (id, created_at, user_id, kind, action, method, path, status, address, subject_id,
+                               claimed_id)
            select * from unnest(%(id)s::uuid[], %(created_at)s::timestamp[], %(user_id)s::uuid[], %(kind)s::text[],
                                 %(action)s::text[], %(method)s::text[], %(path)s::text[], %(status)s::integer[],
-                                %(address)s::text[])
+                                %(address)s::text[], %(subject_id)s::uuid[], %(claimed_id)s::uuid[])
            on conflict (id) do nothing""",
         **dict(zip(Audited.__struct_fields__, columns, strict=True)),
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import ClassVar
+from uuid import UUID
 
 _PROPERTY = re.compile(r"\w+: ")
 
@@ -45,6 +46,13 @@ class NotAuthenticated(ApiError):
     """Nobody we know, or no proof of it."""
 
     status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(
+        self, message: str, payload: Mapping[str, object] | None = None, *, claimed_id: UUID | None = None
+    ) -> None:
+        """`claimed_id` is of whom the caller said to be, when there is such a one; only audits tell it."""
+        super().__init__(message, payload)
+        self.claimed_id = claimed_id
 
 
 class NotAuthorized(ApiError):

@@ -27,6 +27,7 @@ from dci_server.foundation.database.connection import Connection, Json
 from dci_server.foundation.errors import (
     ApiError,
     MethodNotAllowed,
+    NotAuthenticated,
     PreconditionFailed,
     TooLarge,
     Unavailable,
@@ -320,10 +321,40 @@ class Application:
         found = self._paths.find(path)
         if found is None:
             refusal = UnknownRoute("nothing is served at this address; see /docs for what is")
+            self.audit(scope, NO_SUCH_CALL, int(refusal.status))
             await _send(send, scope, _render(refusal, uuid4().hex))
             return
         endpoint, parameters = found
         await endpoint.serve(parameters, scope, receive, send)
+
+    def audit(
+        self, scope: Scope, action: str, status: int, subject_id: UUID | None = None, claimed_id: UUID | None = None
+    ) -> None:
+        """Notes what is to be noted, before the answer is sent."""
+        services = self.services
+        if services is None or not is_audited(scope["method"], status, subject_id):
+            return
+        authentication: Authentication | None = scope.get(_AUTHENTICATION)
+        caller = None if authentication is None else authentication.caller
+        if authentication is not None and caller is not None and not authentication.is_certain:
+            caller, claimed_id = None, caller.id
+        forwarded_for = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        services.audits.note(
+            caller,
+            action,
+            scope["method"],
+            scope["raw_path"],
+            status,
+            services.authenticator.address_of(_peer(scope), forwarded_for.decode("latin-1")),
+            subject_id=subject_id,
+            claimed_id=claimed_id,
+        )
+
+    def audit_unread(self, peer: str) -> None:
+        """What came from there was no request that could be read."""
+        if self.services is not None:
+            address = self.services.authenticator.address_of(peer, None)
+            self.services.audits.note(None, NO_SUCH_CALL, "", b"", HTTPStatus.BAD_REQUEST, address)
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -338,6 +369,10 @@ class Application:
 
 
 _AUTHENTICATION = "dci.authentication"
+NO_SUCH_CALL = "no_such_call"
+"""The action of a call that there is not, in audits."""
+_CLIENT_WENT_AWAY = 499
+"""As proxies write it down; nobody is sent it."""
 
 
 class _Endpoint:
@@ -359,31 +394,23 @@ class _Endpoint:
         sender = _Sender(send, scope, self.tells(services, scope["method"]) if self.tells is not None else ())
         try:
             response = await self._respond(services, parameters, scope, receive)
-            self._audit(services, scope, int(response.status))
+            self._audit(scope, int(response.status), _created(response) or _first_id(parameters))
             await sender.send(response)
         except ClientDisconnected:
+            self._audit(scope, _CLIENT_WENT_AWAY, _first_id(parameters))
             return
         except Exception as error:  # the one place where what nobody foresaw becomes an answer
             refusal = _render(error, uuid4().hex)
             if not sender.status:
-                self._audit(services, scope, int(refusal.status))
+                claimed_id = error.claimed_id if isinstance(error, NotAuthenticated) else None
+                self._audit(scope, int(refusal.status), _first_id(parameters), claimed_id)
             await sender.send(refusal)
         services.metrics.observe(scope["method"], self.path, sender.status, time.perf_counter() - started)
 
-    def _audit(self, services: Services, scope: Scope, status: int) -> None:
+    def _audit(self, scope: Scope, status: int, subject_id: UUID | None, claimed_id: UUID | None = None) -> None:
         route = self.methods.get(scope["method"])
-        if route is None or not is_audited(scope["method"], status):
-            return
-        authentication: Authentication | None = scope.get(_AUTHENTICATION)
-        forwarded_for = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-        services.audits.note(
-            authentication.caller if authentication is not None and authentication.is_certain else None,
-            getattr(route.handler, "__name__", self.path),
-            scope["method"],
-            scope["raw_path"],
-            status,
-            services.authenticator.address_of(_peer(scope), forwarded_for.decode("latin-1")),
-        )
+        action = NO_SUCH_CALL if route is None else getattr(route.handler, "__name__", self.path)
+        self.application.audit(scope, action, status, subject_id, claimed_id)
 
     async def _respond(
         self, services: Services, parameters: Mapping[str, Any], scope: Scope, receive: Receive
@@ -414,6 +441,27 @@ class _Endpoint:
                 services.authenticator.tell_of_change()
             if route.method != "GET":
                 services.events.wake()
+
+
+class _WithId(msgspec.Struct):
+    id: UUID
+
+
+_CREATED = msgspec.json.Decoder(dict[str, _WithId])
+
+
+def _created(response: Response) -> UUID | None:
+    """What the answer says was made."""
+    if response.status != HTTPStatus.CREATED or not response.body:
+        return None
+    try:
+        return next(iter(_CREATED.decode(response.body).values())).id
+    except (msgspec.DecodeError, StopIteration):
+        return None  # A relation between two things, which the path names.
+
+
+def _first_id(parameters: Mapping[str, Any]) -> UUID | None:
+    return next((value for value in parameters.values() if isinstance(value, UUID)), None)
 
 
 def _peer(scope: Scope) -> str:

@@ -5,7 +5,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dci_server.foundation.events.line import AT_SHUTDOWN, HANG_UP
-from dci_server.foundation.http import ErrorBody
+from dci_server.foundation.http import Application, ErrorBody
 
 _REFUSAL = msgspec.json.encode(
     ErrorBody(
@@ -30,6 +30,8 @@ class WireProtocol(HttpToolsProtocol):
             end()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # it says nothing about the request
+        if isinstance(self.app, Application):  # pyright: ignore[reportUnknownMemberType] # uvicorn's
+            self.app.audit_unread(self.client[0] if self.client else "")
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\n"
             b"content-length: " + str(len(_REFUSAL)).encode() + b"\r\nconnection: close\r\n\r\n" + _REFUSAL

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`kill -9` right after an answer: what was answered is in the audits, once."""
 
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
@@ -18,7 +19,7 @@ from tests.test_workers import Connections, lab_of
 
 PATIENCE = 60
 """Seconds, for a machine that does much else."""
-DONE, REFUSED = ("/api/v1/jobs/schedule", 201), ("/api/v1/users", 401)
+DONE, REFUSED, UNREADABLE = ("/api/v1/jobs/schedule", 201), ("/api/v1/users", 401), ("", 400)
 
 
 @pytest.fixture
@@ -53,6 +54,13 @@ def schedule_and_be_refused(lab: httpx.Client) -> None:
     assert lab.get("/api/v1/users").status_code == 401
 
 
+def send_no_request(running: Running) -> None:
+    address = httpx.URL(running.url)
+    with socket.create_connection((address.host, address.port or 0), timeout=PATIENCE) as connection:
+        connection.sendall(b"what is this\r\n\r\n")
+        assert b"400 Bad Request" in connection.recv(65536)
+
+
 def told(running: Running) -> Counter[tuple[str, int]]:
     rc = running.rc("admin")
     url = f"{running.url}/api/v1/audits"
@@ -68,6 +76,7 @@ async def test_what_a_killed_server_had_answered_is_written_down_by_the_next(tmp
     with httpx.Client(base_url=running.url, auth=lab_of(running), timeout=PATIENCE) as lab:
         async with nothing_written_down(running) as db:
             schedule_and_be_refused(lab)
+            send_no_request(running)
             assert await db.fetchval("select count(*) from audits") == 0
             running.process.kill()
     running.process.wait(PATIENCE)
@@ -75,7 +84,7 @@ async def test_what_a_killed_server_had_answered_is_written_down_by_the_next(tmp
     again = start(tmp_path / "data", free_port())
     found = told(again)
 
-    assert found == {DONE: 1, REFUSED: 1}
+    assert found == {DONE: 1, REFUSED: 1, UNREADABLE: 1}
     assert stop(again) in (0, 130)
     assert list((tmp_path / "data" / "audits").iterdir()) == []
 

@@ -12,6 +12,8 @@ from dci_server.foundation.shapes import Count
 class Audit(Struct, frozen=True, kw_only=True):
     """`user_id` is of a user, a remoteci or a feeder, null for a caller whom nobody knows and for the server itself.
 
+    `claimed_id` is of whom such a caller said to be, with a wrong password or signature. `subject_id` is of what was created,
+    otherwise the first id in the path. A `status` of 499 is of a caller who went away before the answer.
     What follows `action` is null in audits of other times and other servers.
     """
 
@@ -24,6 +26,8 @@ class Audit(Struct, frozen=True, kw_only=True):
     path: str | None
     status: int | None
     address: str | None
+    subject_id: str | None
+    claimed_id: str | None
 
 
 class AuditsAnswer(Struct):

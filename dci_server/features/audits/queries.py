@@ -19,13 +19,15 @@ _TEXTS: dict[str, LiteralString] = {
 COLUMNS: Columns = {
     **{name: Column(sql, "text") for name, sql in _TEXTS.items()},
     "created_at": Column("audits.created_at", "timestamp"),
+    "claimed_id": Column("audits.claimed_id", "uuid"),
     "id": Column("audits.id", "uuid"),
     "status": Column("audits.status", "integer"),
+    "subject_id": Column("audits.subject_id", "uuid"),
     "user_id": Column("audits.user_id", "uuid"),
 }
 _AUDIT: LiteralString = (
     "select audits.id, audits.created_at, audits.user_id, audits.action, audits.kind, audits.method, audits.path, "
-    "audits.status, audits.address"
+    "audits.status, audits.address, audits.subject_id, audits.claimed_id"
 )
 
 

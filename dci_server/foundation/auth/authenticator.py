@@ -333,7 +333,7 @@ class Authenticator:
             stored = StoredPassword(user.identity.id, user.password_hash)
         address = self.address_of(request.peer, request.headers.get("x-forwarded-for"))
         if not await self.attempts.is_right(stored, password, login=login, address=address) or user is None:
-            raise NotAuthenticated(INVALID_CREDENTIALS)
+            raise NotAuthenticated(INVALID_CREDENTIALS, claimed_id=user and user.identity.id)
         authentication = self._certain(user, request)
         authentication.password_hash = user.password_hash
         return authentication

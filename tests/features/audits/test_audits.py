@@ -9,12 +9,14 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from starlette.types import Message
 
 from dci_server.foundation import auditing
 from dci_server.foundation.auditing import AuditLog
 from dci_server.foundation.http import Application
 from dci_server.foundation.metrics import Metrics
-from tests.conftest import ClientOf, World
+from tests.conftest import ClientOf, World, started
+from tests.signing import SignedBy
 
 
 async def _audits(client_of: ClientOf, query: str = "limit=200&offset=0&sort=created_at") -> list[dict[str, Any]]:
@@ -129,3 +131,105 @@ async def test_a_server_that_stops_has_written_them_down(client_of: ClientOf, wo
     await app.services.audits.stop()
 
     assert await world.count("audits") == 1
+
+
+async def test_what_a_call_was_about_is_found_by_its_id(client_of: ClientOf, world: World) -> None:
+    made = (await client_of("admin").post("/teams", json={"name": "New"})).json()["team"]["id"]
+    await client_of("bob").delete(f"/teams/{made}", headers={"If-match": "x"})
+    await client_of("admin").post(f"/teams/{made}/users/{world.ids['user alice']}")
+    await client_of("admin").post("/products", json={"name": "other", "label": "OTHER"})
+
+    told = await _audits(client_of, f"where=subject_id:{made}&sort=created_at")
+
+    assert [(each["action"], each["status"]) for each in told] == [
+        ("create_teams", 201),
+        ("delete_team", 401),
+        ("add_member", 201),
+    ]
+
+
+async def test_a_wrong_proof_says_whose_it_was_to_be(client_of: ClientOf, world: World, app: Application) -> None:
+    stranger = client_of("stranger")
+    wrong_key = SignedBy(f"remoteci/{world.ids['blue_lab']}", "wrong")
+    await stranger.get("/identity", auth=("alice", "wrong"))
+    await stranger.get("/identity", auth=("whoever", "wrong"))
+    await stranger.get("/identity", auth=wrong_key)
+
+    told = await _audits(client_of)
+
+    assert [(each["user_id"], each["claimed_id"], each["status"]) for each in told] == [
+        (None, world.ids["user alice"], 401),
+        (None, None, 401),
+        (None, world.ids["blue_lab"], 401),
+    ]
+
+
+async def test_whatever_is_refused_is_written_down(client_of: ClientOf, world: World) -> None:
+    job = await world.job()
+    lab, bob, admin = client_of("blue_lab"), client_of("bob"), client_of("admin")
+    big = "x" * 3_000_000
+    upload = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    answers = [
+        await bob.get(f"/jobs/{job}"),
+        await bob.post("/nothing/here", json={}),
+        await bob.patch("/jobs", json={}),
+        await lab.put(f"/jobs/{job}", json={"comment": "x"}, headers={"If-match": "stale"}),
+        await lab.put(f"/jobs/{job}", json={"comment": "x"}),
+        await lab.post("/jobstates", json={"job_id": job, "status": "new", "comment": big}),
+        await lab.post("/files", content=b"x", headers={"DCI-NAME": "x", "DCI-JOB-ID": str(uuid4())}),
+        await admin.patch(f"/uploads/{uuid4()}", content=b"x", headers=upload),
+        await admin.post("/teams", json={"name": "Blue"}),
+    ]
+
+    told = await _audits(client_of)
+
+    assert [response.status_code for response in answers] == [404, 404, 405, 404, 412, 413, 404, 404, 409]
+    assert [(each["method"], each["status"]) for each in told] == [
+        (response.request.method, response.status_code) for response in answers
+    ]
+    assert [told[0]["subject_id"], told[1]["action"], told[2]["action"]] == [job, "no_such_call", "no_such_call"]
+
+
+async def test_reads_of_a_team_that_is_not_active_are_refused_and_written_down(
+    client_of: ClientOf, world: World
+) -> None:
+    await world.db.execute("update teams set state = 'inactive' where name = 'Blue'")
+
+    refused = await client_of("blue_lab").get("/jobs")
+
+    (audit,) = await _audits(client_of)
+    assert (refused.status_code, audit["status"], audit["user_id"]) == (412, 412, world.ids["blue_lab"])
+
+
+@pytest.mark.parametrize(("proxies", "address"), [("127.0.0.1", "203.0.113.7"), ("", "127.0.0.1")])
+async def test_the_address_is_what_a_trusted_proxy_says(
+    database_url: str, key: str, tmp_path: Path, world: World, proxies: str, address: str
+) -> None:
+    async with started(database_url, key, tmp_path, DCI_TRUSTED_PROXIES=proxies) as app:
+        transport = httpx.ASGITransport(app=app)  # pyright: ignore[reportArgumentType] # our scope type is Starlette's
+        async with httpx.AsyncClient(transport=transport, base_url="http://dci.test/api/v1") as stranger:
+            await stranger.get("/jobs", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.7"})
+
+    assert await world.db.fetchval("select address from audits") == address
+
+
+async def test_who_goes_away_within_a_request_is_written_down(
+    client_of: ClientOf, world: World, app: Application
+) -> None:
+    head = client_of("alice").build_request("POST", "/teams", content=b"{}")
+    head.headers["authorization"] = httpx.BasicAuth("alice", world.passwords["alice"])._auth_header  # pyright: ignore
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/teams", "raw_path": b"/api/v1/teams", "query_string": b"",
+        "headers": head.headers.raw, "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nobody is left to answer")
+
+    await app({**scope, "headers": [(name.lower(), value) for name, value in head.headers.raw]}, gone, send)
+
+    (audit,) = await _audits(client_of)
+    assert (audit["user_id"], audit["status"]) == (world.ids["user alice"], 499)

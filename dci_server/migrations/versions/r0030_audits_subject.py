@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Audits say what they are about."""
+
+from dci_server.migrations import run_sql
+
+revision = "0030"
+down_revision = "0025"
+
+
+def upgrade() -> None:
+    run_sql("0030_audits_subject.sql")
