@@ -5,8 +5,9 @@ import asyncio
 import os
 import resource
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
+import obstore
 import pytest
 
 from dci_server.foundation.http import Application
@@ -204,33 +206,53 @@ async def test_a_purge_that_the_store_refuses_keeps_what_it_did_not_do(
     assert (await world.count("files"), s3.keys(prefix)) == (0, [])
 
 
-@pytest.fixture(params=["a full disk", "a limit on files"])
-def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    """A server that can keep files of 6 MiB or so."""
-    store, data = tmp_path / "store", tmp_path / "data"
-    store.mkdir()
-    is_disk = request.param == "a full disk"
+@dataclass(frozen=True)
+class Full:
+    """A server that can take files of 6 MiB or so, and the sizes of what it stored."""
+
+    running: Running
+    stored: Callable[[], list[int]]
+
+
+@pytest.fixture(params=["a full disk", "a limit on files", "a full disk before a bucket"])
+def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Full]:
+    disk, data = tmp_path / "disk", tmp_path / "data"
+    disk.mkdir()
+    settings = {"DCI_STORE_URL": str(disk)}
+
+    def on_disk() -> list[int]:
+        return [path.stat().st_size for path in disk.rglob("*") if path.is_file()]
+
+    stored = on_disk
+    if request.param == "a full disk before a bucket":
+        s3: S3 = request.getfixturevalue("s3")
+        prefix = uuid4().hex
+        # Where uploads wait until they are sent.
+        settings = {"DCI_STORE_URL": s3.url(prefix), "TMPDIR": str(disk), **s3.credentials}
+
+        def in_bucket() -> list[int]:
+            return [obstore.head(s3.bucket(prefix), key)["size"] for key in s3.keys(prefix)]
+
+        stored = in_bucket
+    is_disk = request.param != "a limit on files"
     if is_disk:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", store]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk]
         if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
             pytest.skip("a small file system can be mounted by root only")
     try:
-        running = start(data, free_port(), DCI_STORE_URL=str(store))
+        running = start(data, free_port(), **settings)
         if not is_disk:
             resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (8 * MIB, 8 * MIB))
-        yield running
+        yield Full(running, stored)
         stop(running)
     finally:
         if is_disk:
-            subprocess.run(["umount", "--lazy", store], check=True)
+            subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.mark.timeout(300)
-def test_an_upload_that_does_not_fit_is_told_and_leaves_its_space(full: Running, tmp_path: Path) -> None:
-    def stored() -> list[int]:
-        return [path.stat().st_size for path in (tmp_path / "store").rglob("*") if path.is_file()]
-
-    with full.signed() as lab:
+def test_an_upload_that_does_not_fit_is_told_and_leaves_its_space(full: Full, tmp_path: Path) -> None:
+    with full.running.signed() as lab:
         topic = lab.get("/topics").json()["topics"][0]["id"]
         job = lab.post("/jobs/schedule", json={"topic_id": topic}).json()["job"]["id"]
 
@@ -248,4 +270,4 @@ def test_an_upload_that_does_not_fit_is_told_and_leaves_its_space(full: Running,
     assert [response.status_code for response in taken] == [201, 201]
     assert sorted(file["size"] for file in listed) == [100, 5 * MIB]
     assert [len(content) for content in contents] == [100, 5 * MIB]
-    assert stored() == [5 * MIB]
+    assert full.stored() == [5 * MIB]
