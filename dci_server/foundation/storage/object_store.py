@@ -6,7 +6,7 @@ be read first, and because nothing must reach the bucket before the signature ha
 upload under a temporary key, would have to become visible there, be copied and be deleted. The price is local space
 for the uploads under way (`TMPDIR`).
 
-A process killed within the commit of more than 8 MiB can leave parts of a multipart upload, which no key shows and which
+A process killed within the commit of more than 5 MiB can leave parts of a multipart upload, which no key shows and which
 the library can't list: `doctor` and the README tell who runs the bucket to have it remove them.
 """
 

@@ -305,7 +305,7 @@ async def test_reading_a_file_of_a_packed_job_is_one_request(
 
 
 @pytest.mark.parametrize(
-    ("mebibytes", "asked"), [(3, ["PUT"]), (8, ["PUT"]), (20, ["POST", "PUT", "PUT", "PUT", "POST"])]
+    ("mebibytes", "asked"), [(3, ["PUT"]), (5, ["PUT"]), (15, ["POST", "PUT", "PUT", "PUT", "POST"])]
 )
 async def test_an_upload_is_one_request_to_the_bucket_until_it_takes_several(
     client_of: ClientOf, world: World, seen: list[str], mebibytes: int, asked: list[str]
