@@ -4,7 +4,7 @@
 from dci_server.migrations import run_sql
 
 revision = "0030"
-down_revision = "0025"
+down_revision = "0026"
 
 
 def upgrade() -> None:
