@@ -18,6 +18,7 @@ from dci_server.features.events import routes as events
 from dci_server.features.events.queries import EventTable
 from dci_server.features.feeders import routes as feeders
 from dci_server.features.files import routes as files
+from dci_server.features.files.upkeep import content_keeper
 from dci_server.features.identity import routes as identity
 from dci_server.features.job_components import routes as job_components
 from dci_server.features.jobs import routes as jobs
@@ -150,6 +151,7 @@ def create_app() -> Application:
             object_remover(pool, store),
             upload_keeper(app.services),
             case_keeper(pool),
+            content_keeper(pool),
             packer(pool, store, settings.pack_after_seconds),
             *silence_keepers(
                 pool,

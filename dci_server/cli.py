@@ -19,7 +19,10 @@ from click.shell_completion import get_completion_class
 from rich.console import Console
 
 from dci_server import __version__, demonstration, examination, running
-from dci_server.features.test_results import retention as retention_rules
+from dci_server.features.files import retention as of_files
+from dci_server.features.retention.actions import remove_rule, set_rule
+from dci_server.features.retention.model import KINDS, Rule, What
+from dci_server.features.test_results import retention as of_cases
 from dci_server.foundation.auth.client_secrets import LONGEST_OVERLAP
 from dci_server.foundation.auth.secret_box import UnusableKeysError
 from dci_server.foundation.database.connection import Connection, open_pool
@@ -303,16 +306,19 @@ def import_hub(
 
 @cli.group()
 def retention() -> None:
-    """For how long the rows of test cases are kept; the files they came from stay.
+    """For how long the rows of test cases, and the content of files, are kept.
 
-    Of the rules that fit a job the closest counts: topic and team, topic, team, everything. The server follows
-    them every six hours.
+    Reports stay when the rows of their cases go; what is known of files stays when their content goes. Of the rules
+    that fit a job the closest counts: topic and team, topic, team, everything. The server follows them every six hours.
     """
 
 
 def _rule_options(command: Command) -> Command:
     command = click.option("--team", help="Only of this team's jobs.")(command)
-    return click.option("--topic", help="Only of jobs on this topic.")(command)
+    command = click.option("--topic", help="Only of jobs on this topic.")(command)
+    return click.option(
+        "--what", type=click.Choice(KINDS), default="cases", help="Rows of test cases, or the content of files [cases]."
+    )(command)
 
 
 @retention.command("set")
@@ -321,45 +327,72 @@ def _rule_options(command: Command) -> Command:
 @click.option("--keep-tag", "keep_tags", multiple=True, help="Not those of jobs with this tag; may be given again.")
 @with_settings
 def set_retention(
-    topic: str | None, team: str | None, days: int | None, keep_tags: tuple[str, ...], **options: str | None
+    what: What,
+    topic: str | None,
+    team: str | None,
+    days: int | None,
+    keep_tags: tuple[str, ...],
+    **options: str | None,
 ) -> None:
     """Make a rule, or change the one there is."""
-    _with_pool(options, lambda pool: retention_rules.set_rule(pool, topic, team, days, list(keep_tags)))
+    rule = Rule(what, topic, team, days, list(keep_tags))
+    _with_pool(options, lambda pool: set_rule(pool, rule))
 
 
 @retention.command("unset")
 @_rule_options
 @with_settings
-def unset_retention(topic: str | None, team: str | None, **options: str | None) -> None:
+def unset_retention(what: What, topic: str | None, team: str | None, **options: str | None) -> None:
     """Remove a rule."""
-    _with_pool(options, lambda pool: retention_rules.remove_rule(pool, topic, team))
+    _with_pool(options, lambda pool: remove_rule(pool, what, topic, team))
 
 
 @retention.command("show")
 @with_settings
 def show_retention(**options: str | None) -> None:
     """Each rule, and what would be removed now: a dry run."""
-    expired = _with_pool(options, retention_rules.list_expired)
-    for rule in expired:
-        what = ", ".join(
-            [f"topic {rule.topic}"] * (rule.topic is not None) + [f"team {rule.team}"] * (rule.team is not None)
+
+    async def look(pool: Connection) -> tuple[list[of_cases.Expired], list[of_files.Expired]]:
+        return await of_cases.list_expired(pool), await of_files.list_expired(pool)
+
+    cases, files = _with_pool(options, look)
+    for expired in cases:
+        click.echo(_told(expired.rule))
+        click.echo(f"  past it: {expired.cases:,} cases of {expired.results:,} reports, about {expired.bytes:,} bytes")
+    for past in files:
+        click.echo(f"files of {_told(past.rule)}")
+        click.echo(
+            f"  past it: {past.files:,} files of {past.jobs:,} jobs, {past.objects:,} objects in the store, "
+            f"{past.bytes:,} bytes"
         )
-        kept = f", not with the tags {', '.join(rule.keep_tags)}" if rule.keep_tags else ""
-        age = "for ever" if rule.days is None else f"{rule.days} days"
-        click.echo(f"{what or 'everything'}: {age}{kept}")
-        click.echo(f"  past it: {rule.cases:,} cases of {rule.results:,} reports, about {rule.bytes:,} bytes")
-    if not expired:
+    if not cases and not files:
         click.echo("no rule: everything is kept")
+
+
+def _told(rule: Rule) -> str:
+    of = ", ".join([f"topic {rule.topic}"] * (rule.topic is not None) + [f"team {rule.team}"] * (rule.team is not None))
+    kept = f", not with the tags {', '.join(rule.keep_tags)}" if rule.keep_tags else ""
+    age = "for ever" if rule.days is None else f"{rule.days} days"
+    return f"{of or 'everything'}: {age}{kept}"
 
 
 @retention.command("run")
 @with_settings
 def run_retention(**options: str | None) -> None:
     """Remove now what is past its rule."""
-    removed = _with_pool(options, retention_rules.remove_expired)
-    click.echo(f"removed: {removed.cases:,} cases of {removed.results:,} reports")
-    if removed.months:
-        click.echo(f"dropped whole: {', '.join(removed.months)}")
+
+    async def follow(pool: Connection) -> tuple[of_cases.Removed, of_files.Removed]:
+        return await of_cases.remove_expired(pool), await of_files.remove_expired(pool)
+
+    cases, files = _with_pool(options, follow)
+    click.echo(f"removed: {cases.cases:,} cases of {cases.results:,} reports")
+    if cases.months:
+        click.echo(f"dropped whole: {', '.join(cases.months)}")
+    if files.files:
+        click.echo(
+            f"removed: the content of {files.files:,} files of {files.jobs:,} jobs, {files.bytes:,} bytes; "
+            f"{files.objects:,} objects leave the store in an hour"
+        )
 
 
 def _with_pool(options: dict[str, str | None], work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from dci_server import running
 from dci_server.cli import cli, main
-from dci_server.foundation.database.connection import Connection, open_pool
+from dci_server.foundation.database.connection import Connection, execute, open_pool
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.storage import Store, open_store
 from dci_server.foundation.storage.removal import announce_object, give_up_all_objects, remove_due
@@ -267,6 +267,28 @@ def test_retention_is_set_tried_and_followed(run: Run, database_url: str) -> Non
     refused = run("retention", "unset")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert run("retention", "set", "--topic", "nowhere").code == 1
+
+
+def test_retention_of_files_is_tried_and_followed(run: Run, hub: Hub) -> None:
+    hub.doing(lambda db, _: execute(db, "update jobs set status = 'success', created_at = '2020-01-01'"))
+    assert run("retention", "set", "--what", "files", "--days", "30", DATABASE_URL=hub.database_url).code == 0
+    assert run("retention", "set", "--team", "Blue").code == 0
+
+    shown, told, shown_then = (run("retention", word).out.splitlines() for word in ("show", "run", "show"))
+
+    assert shown == [
+        "team Blue: for ever",
+        "  past it: 0 cases of 0 reports, about 0 bytes",
+        "files of everything: 30 days",
+        "  past it: 1 files of 1 jobs, 1 objects in the store, 70,000 bytes",
+    ]
+    assert told == [
+        "removed: 0 cases of 0 reports",
+        "removed: the content of 1 files of 1 jobs, 70,000 bytes; 1 objects leave the store in an hour",
+    ]
+    assert shown_then[-1] == "  past it: 0 files of 0 jobs, 0 objects in the store, 0 bytes"
+    assert run("retention", "unset", "--what", "files").code == 0
+    assert run("retention", "unset", "--what", "files").code == 1
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(run: Run, tmp_path: Path) -> None:

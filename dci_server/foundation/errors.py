@@ -85,6 +85,12 @@ class MethodNotAllowed(ApiError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
 
+class Gone(ApiError):
+    """It was there, and will not come back: what is known of it is all that is left."""
+
+    status = HTTPStatus.GONE
+
+
 class Conflict(ApiError):
     """Another row is in the way."""
 

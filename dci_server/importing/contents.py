@@ -3,7 +3,8 @@
 
 A file whose `sha256` is null has its bytes still to come. Small ones go into the row, in the statement that says so; a
 big one is published in the store first. Whatever a killed run had not yet written down is brought again. Nothing will
-happen to an old job any more, so whoever brings its small files says that they can be packed.
+happen to an old job any more, so whoever brings its files says that the small ones can be packed, and that rules of
+retention have to look at it.
 """
 
 import asyncio
@@ -74,7 +75,12 @@ OF_JOBS = Kind(
                 insert into jobs_to_pack (job_id)
                 select distinct files.job_id from kept join files on files.id = kept.file_id join jobs on jobs.id = files.job_id
                 where jobs.status in ('success', 'failure', 'killed', 'error')
-                on conflict (job_id) do update set quiet_since = excluded.quiet_since)
+                on conflict (job_id) do update set quiet_since = excluded.quiet_since
+            ), with_content as (
+                insert into jobs_with_content (job_id)
+                select distinct files.job_id from brought join files on files.id = brought.id join jobs on jobs.id = files.job_id
+                where jobs.status in ('success', 'failure', 'killed', 'error')
+                on conflict (job_id) do update set revision = 0)
             update files set sha256 = brought.sha256, size = brought.size from brought where files.id = brought.id""",
     inline_bytes=MAX_INLINE_BYTES,
 )

@@ -15,7 +15,7 @@ from dci_server.foundation.content import ContentReader, Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Json, Record, transaction
 from dci_server.foundation.database.sql import Condition
 from dci_server.foundation.downloads import attachment
-from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, TooLarge, Unavailable
+from dci_server.foundation.errors import ApiError, Gone, NotAuthorized, NotFound, TooLarge, Unavailable
 from dci_server.foundation.http import Call, Services
 from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.receiving import Received, receive
@@ -182,6 +182,7 @@ async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
         raise ApiError("only a file of application/junit takes new content, of the same type")
     if file["size"] > MAX_REPLACED_BYTES:
         raise TooLarge(f"only a file of at most {MAX_REPLACED_BYTES} bytes takes new content; send a new file")
+    require_content(file)
     destination = Destination(file["name"], file["job_id"], None, changeable)
     try:
         findings = await reader.read(db, destination, received.chunks())
@@ -211,8 +212,17 @@ async def _later() -> None:
     """What arrives is in memory: nothing is kept of it before everything has been looked at."""
 
 
+def require_content(file: Record) -> None:
+    removed_at = file["content_removed_at"]
+    if removed_at is not None:
+        raise Gone(
+            f"the content of this file was removed on {removed_at:%Y-%m-%d}, because it was kept for long enough"
+        )
+
+
 async def read_content(call: Call, file: Record, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-    """The bytes of a file, wherever they are. Raises NotFound when the store has lost them."""
+    """The bytes of a file, wherever they are. Raises Gone when a rule has removed them, NotFound when the store has lost them."""
+    require_content(file)
     if file["bytes"] is not None:
         whole = zlib.decompress(file["bytes"]) if file["is_compressed"] else bytes(file["bytes"])
         return _once(whole[start:] if length is None else whole[start : start + length])

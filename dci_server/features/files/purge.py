@@ -15,8 +15,8 @@ from dci_server.foundation.purges import Purged, purge_routes, purged_answer, re
 from dci_server.foundation.storage import Store
 
 _AT_ONCE = 50
-_IS_SMALL: LiteralString = (
-    "(exists (select from files_contents where file_id = files.id)"
+_HAS_NO_OBJECT: LiteralString = (
+    "(files.content_removed_at is not null or exists (select from files_contents where file_id = files.id)"
     " or exists (select from files_packed where file_id = files.id))"
 )
 
@@ -29,8 +29,8 @@ async def purge_files(db: Connection, store: Store) -> Purged:
     row = await fetch_row(
         db,
         "with purged as (delete from files where state = 'archived' and "
-        + _IS_SMALL
-        + " returning size) select count(*) as rows, coalesce(sum(size), 0)::bigint as size from purged",
+        + _HAS_NO_OBJECT
+        + " returning case when content_removed_at is null then size else 0 end as size) select count(*) as rows, coalesce(sum(size), 0)::bigint as size from purged",
     )
     assert row is not None
     await delete_empty_packs(db)
@@ -46,7 +46,7 @@ async def _purge_some(db: Connection, store: Store) -> Purged | None:
         rows = await fetch_rows(
             connection,
             "select id, team_id, job_id, size from files where state = 'archived' and not "
-            + _IS_SMALL
+            + _HAS_NO_OBJECT
             + " order by id limit %(at_once)s::integer for update skip locked",
             at_once=_AT_ONCE,
         )
@@ -86,6 +86,7 @@ routes: list[Route] = [
         ArchivedJobsAnswer,
         before=_files_first,
         after=remove_objects,
-        size="select coalesce(sum(files.size), 0) from files where files.job_id in (select id from purged)",
+        size="select coalesce(sum(files.size), 0) from files where files.job_id in (select id from purged)"
+        " and files.content_removed_at is null",
     ),
 ]

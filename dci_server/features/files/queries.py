@@ -148,14 +148,14 @@ async def insert_file(db: Connection, announced: Announcement, changeable: Condi
 
 
 async def find_same_file(db: Connection, announced: Announcement, sha256: str, changeable: Condition) -> UUID | None:
-    """A file of the same job, name, kind and bytes: a repeated upload of what can't be read (decision 40)."""
+    """A file of the same job, name, kind and bytes, which it still has: a repeated upload of what can't be read (decision 40)."""
     row = await fetch_row(
         db,
         """select files.id from files join jobs on jobs.id = files.job_id
            where files.job_id = coalesce(%(job_id)s::uuid, (select job_id from jobstates where id = %(jobstate_id)s::uuid))
              and files.name = %(name)s::text and files.mime = %(mime)s::text and files.sha256 = %(sha256)s::text
              and files.jobstate_id is not distinct from %(jobstate_id)s::uuid
-             and files.state <> 'archived' and jobs.state <> 'archived' and """
+             and files.state <> 'archived' and jobs.state <> 'archived' and files.content_removed_at is null and """
         + changeable.sql
         + " order by files.created_at limit 1",
         **changeable.params,
@@ -173,7 +173,7 @@ async def find_file(db: Connection, file_id: UUID) -> Record | None:
     return await fetch_row(
         db,
         """select files.id, files.name, files.mime, files.size, files.etag, files.updated_at, files.team_id, files.job_id,
-                  jobs.name as job_name, jobs.state = 'archived' as job_is_archived,
+                  jobs.name as job_name, jobs.state = 'archived' as job_is_archived, files.content_removed_at,
                   contents.bytes, contents.is_compressed,
                   packs.key as pack_key, packed.frame_start, packed.frame_size, packed.start as frame_offset,
                   (select row_to_json(f) from (select """
@@ -197,7 +197,7 @@ _REPLACE: LiteralString = (
                      updated_at = utc_now()
     from target
     where files.id = target.file_id and target.is_changeable and files.state <> 'archived'
-      and files.etag = %(etag)s::text
+      and files.etag = %(etag)s::text and files.content_removed_at is null
     returning files.*
 ), kept as (
     insert into files_contents (file_id, is_compressed, bytes)

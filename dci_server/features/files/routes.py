@@ -45,6 +45,7 @@ async def get_content(call: Call) -> Response:
 
 async def _send_content(call: Call) -> Response:
     file = await access.require_readable(call.db, call.caller, call.id("file_id"))
+    actions.require_content(file)
 
     async def read(start: int, length: int) -> AsyncIterator[bytes]:
         return await actions.read_content(call, file, start, length)
@@ -64,6 +65,7 @@ async def replace_content(call: Call) -> Response:
 async def get_content_or_its_place(call: Call) -> Response:
     """The bytes of a file, or a redirect to the bucket that has them."""
     file = await access.require_readable(call.db, call.caller, call.id("file_id"))
+    actions.require_content(file)
     if file["bytes"] is None and file["pack_key"] is None:
         key = store_key(file["team_id"], file["job_id"], file["id"])
         location = await call.services.store.presign(call.method, key, SECONDS_OF_A_REDIRECT)
@@ -112,9 +114,17 @@ routes = [
         needs_etag=True,
         streams=True,
         headers=receiving.HEADERS,
-        refusals=receiving.REFUSALS,
+        refusals=(410, *receiving.REFUSALS),
     ),
-    Route("GET", _CONTENT, get_content, access.READ, answers=downloads.ANSWERS, headers=downloads.HEADERS),
+    Route(
+        "GET",
+        _CONTENT,
+        get_content,
+        access.READ,
+        answers=downloads.ANSWERS,
+        headers=downloads.HEADERS,
+        refusals=(410,),
+    ),
     Route(
         "GET",
         _CONTENT,
@@ -123,6 +133,7 @@ routes = [
         answers={**downloads.ANSWERS, 302: None},
         headers=downloads.HEADERS,
         prefix="/api/v2",
+        refusals=(410,),
     ),
     get("/jobs/{job_id:uuid}/files", list_files_of_job, FilesAnswer, who=READ_PARTS, listing=queries.COLUMNS),
     *purge.routes,

@@ -137,12 +137,17 @@ async def _told(case: _CaseRow, texts: "_Texts") -> AsyncIterator[bytes]:
 
 
 class _Texts:
-    """What cases have written, read from their files; of short ones that lie together many at once."""
+    """What cases have written, read from their files; of short ones that lie together many at once.
+
+    Files whose content was removed have nothing to tell.
+    """
 
     def __init__(self, call: Call, file: Record, result: Record, previous: Record | None) -> None:
         self._call = call
-        self._files = {False: (file, cast("str", result["encoding"]))}
-        if previous is not None:
+        self._files: dict[bool, tuple[Record, str]] = {}
+        if file["content_removed_at"] is None:
+            self._files[False] = (file, cast("str", result["encoding"]))
+        if previous is not None and previous["content_removed_at"] is None:
             self._files[True] = (previous, cast("str", result["previous_encoding"]))
         self._windows: dict[bool, tuple[int, bytes]] = {}
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of cases are kept for as long as the rules say. Their files stay, and with them the reports."""
+"""Rows of cases are kept for as long as the rules say. Of their files others say (`features/files/retention.py`)."""
 
 from dataclasses import dataclass
 
+from dci_server.features.retention.model import Rule
 from dci_server.features.test_results import retention_queries
 from dci_server.foundation.database.connection import Connection
-from dci_server.foundation.errors import NotFound
 
 _AT_ONCE = 500
 
@@ -14,10 +14,7 @@ _AT_ONCE = 500
 class Expired:
     """A rule, and what is past it."""
 
-    topic: str | None
-    team: str | None
-    days: int | None
-    keep_tags: list[str]
+    rule: Rule
     results: int
     cases: int
     bytes: int
@@ -31,20 +28,18 @@ class Removed:
     """The partitions that were dropped as a whole."""
 
 
-async def set_rule(db: Connection, topic: str | None, team: str | None, days: int | None, keep_tags: list[str]) -> None:
-    if not await retention_queries.save_rule(db, topic, team, days, keep_tags):
-        raise NotFound("topic or team")
-
-
-async def remove_rule(db: Connection, topic: str | None, team: str | None) -> None:
-    if not await retention_queries.delete_rule(db, topic, team):
-        raise NotFound("rule")
-
-
 async def list_expired(db: Connection) -> list[Expired]:
     """What a run would remove now, rule by rule."""
     size = await retention_queries.bytes_of_a_case(db)
-    return [Expired(**dict(row), bytes=round(row["cases"] * size)) for row in await retention_queries.list_expired(db)]
+    return [
+        Expired(
+            Rule("cases", row["topic"], row["team"], row["days"], row["keep_tags"]),
+            row["results"],
+            row["cases"],
+            round(row["cases"] * size),
+        )
+        for row in await retention_queries.list_expired(db)
+    ]
 
 
 async def remove_expired(db: Connection) -> Removed:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SQL of retention: which rule a job falls under, and which results are past it."""
+"""The SQL of the retention of cases: which results are past their rule."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import LiteralString, cast
 
+from dci_server.features.retention.model import rule_of_job
+from dci_server.features.retention.queries import IN_ORDER, RULES
 from dci_server.foundation.database.connection import (
     Connection,
     Record,
@@ -15,16 +17,11 @@ from dci_server.foundation.database.connection import (
     transaction,
 )
 
-_RESULTS: LiteralString = """
-    from tests_results as results join jobs on jobs.id = results.job_id
-    left join lateral (
-        select rules.id, rules.days, rules.keep_tags from retention_rules as rules
-        where (rules.topic_id is null or rules.topic_id = jobs.topic_id)
-              and (rules.team_id is null or rules.team_id = jobs.team_id)
-        order by rules.topic_id is null, rules.team_id is null limit 1
-    ) as rule on true
-    where results.number is not null
-"""
+_RESULTS: LiteralString = (
+    "from tests_results as results join jobs on jobs.id = results.job_id "
+    + rule_of_job("cases")
+    + " where results.number is not null"
+)
 _IS_EXPIRED: LiteralString = """
     coalesce(results.cases_at < utc_now() - make_interval(days => rule.days) and not jobs.tags && rule.keep_tags, false)
 """
@@ -49,42 +46,6 @@ _MONTHS: LiteralString = (
 )
 
 
-async def save_rule(
-    db: Connection, topic: str | None, team: str | None, days: int | None, keep_tags: list[str]
-) -> bool:
-    """In place of the one that is there. False when there is no such topic or team."""
-    saved = await fetch_value(
-        db,
-        """insert into retention_rules (topic_id, team_id, days, keep_tags)
-           select topic.id, team.id, %(days)s::integer, %(keep_tags)s::text[]
-           from (select (select id from topics where name = %(topic)s::text) as id) as topic,
-                (select (select id from teams where name = %(team)s::text) as id) as team
-           where (topic.id is not null or %(topic)s::text is null) and (team.id is not null or %(team)s::text is null)
-           on conflict on constraint retention_rules_of_what_key
-           do update set days = excluded.days, keep_tags = excluded.keep_tags
-           returning true""",
-        topic=topic,
-        team=team,
-        days=days,
-        keep_tags=keep_tags,
-    )
-    return saved is True
-
-
-async def delete_rule(db: Connection, topic: str | None, team: str | None) -> bool:
-    done = await execute(
-        db,
-        """delete from retention_rules as rules
-           where rules.topic_id is not distinct from (select id from topics where name = %(topic)s::text)
-                 and rules.team_id is not distinct from (select id from teams where name = %(team)s::text)
-                 and (rules.topic_id is null) = (%(topic)s::text is null)
-                 and (rules.team_id is null) = (%(team)s::text is null)""",
-        topic=topic,
-        team=team,
-    )
-    return done != "DELETE 0"
-
-
 async def list_expired(db: Connection) -> list[Record]:
     """Each rule, with the results and cases that are past it."""
     return await fetch_rows(
@@ -96,9 +57,10 @@ async def list_expired(db: Connection) -> list[Record]:
         + """ group by rule.id)
         select topics.name as topic, teams.name as team, rules.days, rules.keep_tags,
                coalesce(expired.results, 0)::bigint as results, coalesce(expired.cases, 0)::bigint as cases
-        from retention_rules as rules left join topics on topics.id = rules.topic_id
-        left join teams on teams.id = rules.team_id left join expired on expired.id = rules.id
-        order by topics.name nulls first, teams.name nulls first""",
+        from """
+        + RULES
+        + " left join expired on expired.id = rules.id where rules.what = 'cases'"
+        + IN_ORDER,
     )
 
 

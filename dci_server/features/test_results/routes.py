@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of test results."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from dci_server.features.files.access import READ, require_readable
@@ -66,7 +67,7 @@ async def list_failing_cases(call: Call) -> Response:
 
 routes = [
     get("/jobs/{job_id:uuid}/results", list_results, ResultsAnswer, who=READ_PARTS),
-    get("/files/{file_id:uuid}/junit", get_report, Report, who=READ),
+    replace(get("/files/{file_id:uuid}/junit", get_report, Report, who=READ), refusals=(410,)),
     get(
         "/jobs/{job_id:uuid}/cases",
         list_cases,

@@ -88,7 +88,7 @@ async def _strays(db: Connection, keys: list[str]) -> set[str]:
     rows = await fetch_rows(
         db,
         """select key from unnest(%(keys)s::text[], %(ids)s::uuid[]) as found (key, id)
-           where not exists (select from files where files.id = found.id
+           where not exists (select from files where files.id = found.id and files.content_removed_at is null
                              and file_key(files.team_id, files.job_id, files.id) = found.key)
              and not exists (select from component_files where component_files.id = found.id
                              and component_files.key = found.key)

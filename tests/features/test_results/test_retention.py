@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from dci_server.features.test_results.retention import list_expired, remove_expired, remove_rule, set_rule
+from dci_server.features.retention.actions import remove_rule, set_rule
+from dci_server.features.retention.model import Rule
+from dci_server.features.test_results.retention import list_expired, remove_expired
 from dci_server.features.test_results.upkeep import remove_due_cases
 from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.errors import NotFound
@@ -78,7 +80,7 @@ async def test_without_a_rule_everything_is_kept(house: House) -> None:
 
 async def test_what_is_past_a_rule_goes(house: House, client_of: ClientOf) -> None:
     old, young = await house.report(31), await house.report(29)
-    await set_rule(house.db, None, None, 30, [])
+    await set_rule(house.db, Rule("cases", None, None, 30, []))
 
     assert await house.kept() == 3
     for file_id in (old, young):
@@ -88,7 +90,7 @@ async def test_what_is_past_a_rule_goes(house: House, client_of: ClientOf) -> No
 
 async def test_the_jobs_keep_their_results(house: House, client_of: ClientOf) -> None:
     job = await house.world.db.fetchval("select job_id from files where id = $1::uuid", await house.report(31))
-    await set_rule(house.db, None, None, 30, [])
+    await set_rule(house.db, Rule("cases", None, None, 30, []))
     await house.kept()
 
     assert (await client_of("alice").get(f"/jobs/{job}/results")).json()["results"][0]["total"] == 3
@@ -98,7 +100,7 @@ async def test_the_jobs_keep_their_results(house: House, client_of: ClientOf) ->
 async def test_a_tag_keeps_cases(house: House) -> None:
     await house.report(31, tags=["ga", "x"])
     await house.report(31, tags=["nightly"])
-    await set_rule(house.db, None, None, 30, ["ga", "release"])
+    await set_rule(house.db, Rule("cases", None, None, 30, ["ga", "release"]))
 
     assert await house.kept() == 3
 
@@ -121,7 +123,7 @@ async def test_the_closest_rule_counts(
     await house.report(40)
     await house.report(40, lab="red_lab")
     for topic, team, days in rules:
-        await set_rule(house.db, topic, team, days, [])
+        await set_rule(house.db, Rule("cases", topic, team, days, []))
 
     assert await house.kept() == kept
 
@@ -132,7 +134,7 @@ async def test_a_month_of_which_nothing_is_kept_is_dropped(house: House) -> None
     await house.report(200)
     await house.report(100)
     await house.report(100, tags=["ga"])
-    await set_rule(house.db, None, None, 60, ["ga"])
+    await set_rule(house.db, Rule("cases", None, None, 60, ["ga"]))
 
     removed = await remove_expired(house.db)
 
@@ -145,7 +147,7 @@ async def test_a_month_of_which_nothing_is_kept_is_dropped(house: House) -> None
 async def test_a_drop_that_was_interrupted_is_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     name = await house.add_month(200)
     await house.report(200)
-    await set_rule(house.db, None, None, 60, [])
+    await set_rule(house.db, Rule("cases", None, None, 60, []))
     await house.world.db.execute("update tests_results set number = null, cases_at = null")
     await house.world.db.execute("delete from tests_suites")
 
@@ -157,14 +159,14 @@ async def test_a_dry_run_says_what_would_go(house: House) -> None:
     await house.report(31)
     await house.report(31, lab="red_lab")
     await house.report(1)
-    await set_rule(house.db, None, "Blue", 30, [])
-    await set_rule(house.db, "RHEL-9.6", None, None, [])
+    await set_rule(house.db, Rule("cases", None, "Blue", 30, []))
+    await set_rule(house.db, Rule("cases", "RHEL-9.6", None, None, []))
 
-    of_topic, of_team = sorted(await list_expired(house.db), key=lambda rule: rule.days is not None)
+    of_topic, of_team = sorted(await list_expired(house.db), key=lambda expired: expired.rule.days is not None)
 
-    assert (of_topic.topic, of_topic.results) == ("RHEL-9.6", 0)
-    assert (of_team.team, of_team.results) == ("Blue", 0)
-    await remove_rule(house.db, "RHEL-9.6", None)
+    assert (of_topic.rule.topic, of_topic.results) == ("RHEL-9.6", 0)
+    assert (of_team.rule.team, of_team.results) == ("Blue", 0)
+    await remove_rule(house.db, "cases", "RHEL-9.6", None)
     (rule,) = await list_expired(house.db)
     assert (rule.results, rule.cases) == (1, 3)
     assert rule.bytes > 0
@@ -173,16 +175,16 @@ async def test_a_dry_run_says_what_would_go(house: House) -> None:
 
 async def test_a_rule_is_of_something_that_exists(house: House) -> None:
     with pytest.raises(NotFound):
-        await set_rule(house.db, "nowhere", None, 30, [])
+        await set_rule(house.db, Rule("cases", "nowhere", None, 30, []))
     with pytest.raises(NotFound):
-        await remove_rule(house.db, None, "Blue")
+        await remove_rule(house.db, "cases", None, "Blue")
     with pytest.raises(NotFound):
-        await remove_rule(house.db, "nowhere", None)
+        await remove_rule(house.db, "cases", "nowhere", None)
 
 
 async def test_what_was_compared_with_is_told_no_more(house: House, client_of: ClientOf) -> None:
     before, now = await house.report(31), await house.report(0)
-    await set_rule(house.db, None, None, 30, [])
+    await set_rule(house.db, Rule("cases", None, None, 30, []))
     await house.kept()
 
     told = (await client_of("alice").get(f"/files/{now}/junit")).json()

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files lose their content by rule."""
+
+from dci_server.migrations import run_sql
+
+revision = "0031"
+down_revision = "0030"
+
+
+def upgrade() -> None:
+    run_sql("0031_retention_of_files.sql")
