@@ -6,17 +6,18 @@ Ends with 1 when it grew by more than it may. Read from /proc: the highest the k
 
 import argparse
 import asyncio
+import contextlib
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.load import Address, Body, Connection, Laboratory, LoadError, Payload
 from benchmarks.report import markdown
-from benchmarks.scenarios import MEBIBYTE, find_topic, log_text
+from benchmarks.scenarios import MEBIBYTE, log_text, prepare
 from benchmarks.server import OwnServer, StoreKind, own_server
 from benchmarks.signing import Login, Signer
 
@@ -141,30 +142,37 @@ def main() -> None:
 
 async def _measure(server: OwnServer, options: Options) -> list[Grown]:
     address = Address.of(server.base_url)
-    signing = Laboratory(Connection(address, Signer(server.client_id, server.api_secret, address.netloc)), _TOPIC)
-    await signing.connection.open()
-    await find_topic(signing)
+    signer = Signer(server.client_id, server.api_secret, address.netloc)
     login = Login(server.login, server.password, address.netloc)
     playing = [Laboratory(Connection(address, login), _TOPIC) for _ in range(options.at_once)]
     memory = Memory(server.pid)
     grown: list[Grown] = []
-    for laboratory in playing:
-        await laboratory.connection.open()
-        await laboratory.get("/identity")
+    async with _open(playing):
+        for laboratory in playing:
+            await laboratory.get("/identity")
     for at_once in dict.fromkeys((1, options.at_once)):
         for step in _steps(options):
             sys.stderr.write(f"{step.name}, {at_once} at once ...\n")
-            for laboratory in playing[:at_once]:
-                laboratory.job_id = await _new_job(signing)
-            memory.forget_the_highest()
-            before, begin = memory.now(), time.perf_counter()
-            async with asyncio.timeout(_SECONDS_TO_FINISH):
+            await _prepare(playing[:at_once], Laboratory(Connection(address, signer), _TOPIC))
+            async with _open(playing[:at_once]), asyncio.timeout(_SECONDS_TO_FINISH):
+                memory.forget_the_highest()
+                before, begin = memory.now(), time.perf_counter()
                 await asyncio.gather(*(step.play(laboratory) for laboratory in playing[:at_once]))
-            seconds = time.perf_counter() - begin
+                seconds = time.perf_counter() - begin
             grown.append(Grown(step.name, at_once, step.size / MEBIBYTE, seconds, before, memory.highest()))
-    for laboratory in (signing, *playing):
-        await laboratory.connection.close()
     return grown
+
+
+@contextlib.asynccontextmanager
+async def _open(laboratories: list[Laboratory]) -> AsyncGenerator[None]:
+    """For a step only: the server closes what is idle for long."""
+    for laboratory in laboratories:
+        await laboratory.connection.open()
+    try:
+        yield
+    finally:
+        for laboratory in laboratories:
+            await laboratory.connection.close()
 
 
 def _steps(options: Options) -> list[Step]:
@@ -191,10 +199,12 @@ def _upload(body: Body, mime: str) -> Callable[[Laboratory], Awaitable[None]]:
     return play
 
 
-async def _new_job(signing: Laboratory) -> str:
-    """Only a remoteci has jobs; its team may write to them."""
-    answer = await signing.post("/jobs/schedule", {"topic_id": signing.topic_id})
-    return answer["job"]["id"]
+async def _prepare(playing: list[Laboratory], signing: Laboratory) -> None:
+    """A job for each. Only a remoteci makes them; its team may write to them."""
+    async with _open([signing]):
+        for laboratory in playing:
+            await prepare(signing)
+            laboratory.job_id = signing.job_id
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def scenarios(*, huge: bool) -> list[Scenario]:
         Scenario("topic by name", _topic_by_name),
         Scenario("components of a topic", _components),
         Scenario("schedule", _schedule),
-        Scenario("jobstate", _jobstate),
+        Scenario("jobstate", jobstate),
         _report(_FEW_CASES, few),
         _report(CASES_OF_A_RUN, junit),
         replace(_report(_MANY_CASES, many), most=20, connections=1, warm_up=1),
@@ -110,7 +110,7 @@ async def _schedule(laboratory: Laboratory) -> None:
     await laboratory.post("/jobs/schedule", {"topic_id": laboratory.topic_id, "comment": "benchmark"})
 
 
-async def _jobstate(laboratory: Laboratory) -> None:
+async def jobstate(laboratory: Laboratory) -> None:
     await _enter(laboratory, "running")
 
 

@@ -64,3 +64,22 @@ def test_growth_of_memory_is_told_and_fails_above_the_limit() -> None:
     assert [(name.strip(), int(at_once)) for name, at_once in told] == [(name, n) for n in (1, 2) for name in steps]
     assert refused.returncode == 1
     assert "the server grew" in refused.stderr
+
+
+def test_followers_hear_of_every_event_and_their_cost_is_told() -> None:
+    little = ("--followers", "20", "--rounds", "1", "--seconds", "0.2", "--idle-seconds", "0.2", "--events", "2")
+
+    ran = run("benchmarks.events", *little)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "| with events, 20 follow " in ran.stdout
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ran.stdout.splitlines()]
+    assert ["events that a follower did not hear of", "0"] in told
+
+
+def test_what_runs_leave_behind_is_told_by_table() -> None:
+    ran = run("benchmarks.sizes", "--runs", "2")
+
+    assert ran.returncode == 0, ran.stderr
+    told = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in ran.stdout.splitlines() if "|" in line}
+    assert (told["jobs"], told["jobstates"], told["files"], told["cases"]) == ("1.0", "3.0", "21.0", "2,000.0")
