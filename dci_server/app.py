@@ -28,6 +28,7 @@ from dci_server.features.keys_values import routes as keys_values
 from dci_server.features.notifications.fan_out import FanOut
 from dci_server.features.notifications.mailing import Mailer
 from dci_server.features.notifications.notifier import Notifier
+from dci_server.features.notifications.publishing import Publisher
 from dci_server.features.packs.upkeep import packer
 from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
@@ -196,8 +197,10 @@ async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[N
     sender = WebhookSender(pool, services.secrets, poster, timeout=timeout)
     mail = settings.mail_server
     mailers = [] if mail is None else [Mailer(pool, mail, links=settings.ui_url)]
-    fan_out = FanOut(pool, links=settings.ui_url, with_mail=mail is not None)
-    notifier = Notifier(pool, url, {"events": [fan_out], "deliveries": [sender, *mailers]})
+    bus = settings.message_bus
+    publishers = [] if bus is None else [Publisher(pool, bus)]
+    fan_out = FanOut(pool, links=settings.ui_url, with_mail=mail is not None, with_bus=bus is not None)
+    notifier = Notifier(pool, url, {"events": [fan_out], "deliveries": [sender, *mailers, *publishers]})
     notifier.start()
     try:
         yield

@@ -19,6 +19,7 @@ from dci_server.foundation.database.connection import Connection, fetch_rows, fe
 from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_of_running
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
+from dci_server.foundation.outgoing.bus import BusUnavailable
 from dci_server.foundation.outgoing.mail import MailServerUnavailable
 from dci_server.foundation.storage import StoreUrlError, open_store
 from dci_server.foundation.storage.removal import Unreferenced, count_unreferenced, count_waiting
@@ -57,7 +58,7 @@ class Finding:
 
 
 async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> AsyncIterator[Finding]:
-    """Changes nothing, and makes nothing but a probe in the file store."""
+    """Changes nothing, and makes nothing but a probe in the file store, and on a message bus what it is to have."""
 
     async def look_at_objects(settings: Settings) -> str:
         return await _look_at_objects(settings, most_objects)
@@ -72,6 +73,7 @@ async def examine(settings: Settings, most_objects: int = MOST_OBJECTS) -> Async
         ("single sign-on", _look_at_single_sign_on),
         ("webhooks", _look_at_webhooks),
         ("mail", _look_at_mail),
+        ("message bus", _look_at_bus),
         ("address", _look_at_address),
     )
     for part, look in looks:
@@ -217,6 +219,17 @@ def _require_own_hosts(settings: Settings, sender: str, found: str) -> None:
         doubts.append(f"links lead to {settings.ui_url}, a default: set DCI_UI_URL to where people look at jobs")
     if doubts:
         raise Doubt("; ".join([found, *doubts]))
+
+
+async def _look_at_bus(settings: Settings) -> str:
+    bus = settings.message_bus
+    if bus is None:
+        return "off; AMQP_BROKER_URL turns it on"
+    try:
+        async with bus.connection():
+            return f"job_started and job_finished to {bus.exchange} at {bus.place}"
+    except BusUnavailable as error:
+        raise Problem(f"{bus.place}: {error}; see AMQP_BROKER_URL and the variables that begin with AMQP_") from error
 
 
 async def _require_known_schema(db: Connection) -> str:

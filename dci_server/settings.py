@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
+from dci_server.foundation.outgoing.bus import MessageBus, can_speak_to_a_bus, is_bus_url
 from dci_server.foundation.outgoing.mail import MailServer, Tls, is_address
 
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_NUMBER = 20
+_LONGEST_BUS_NAME = 255
 _SHORTEST_SILENCE = 60
 """Longer than any statement takes: what is older is in the database, or never will be."""
 
@@ -98,6 +100,18 @@ class Settings:
     """DCI_WEBHOOK_TIMEOUT: for how many seconds a webhook may take to answer."""
     webhook_allowed_targets: tuple[str, ...] = ()
     """DCI_WEBHOOK_ALLOWED_TARGETS: comma-separated networks and host names that webhooks may use besides public ones."""
+    amqp_url: str | None = None
+    """AMQP_BROKER_URL: the message bus, amqp://user:password@host:5672/vhost, or amqps:// for TLS; unset to publish nothing."""
+    amqp_exchange: str = "dci.analytics.exchange"
+    """AMQP_EXCHANGE: what is published to."""
+    amqp_routing_key: str = "dci.analytics.jobs"
+    """AMQP_ROUTING_KEY: what messages are published with."""
+    amqp_queue: str = "dci.analytics.queue"
+    """AMQP_QUEUE: the queue that is bound to it."""
+    amqp_declare: bool = True
+    """AMQP_DECLARE: whether exchange and queue are made when they are not there; off to use the exchange as it is."""
+    amqp_ca_file: str | None = None
+    """AMQP_CA_FILE: the authority that signed the broker's certificate; unset for those the system trusts."""
     log_level: str = "info"
     """DCI_LOG_LEVEL: debug, info, warning or error."""
 
@@ -130,6 +144,19 @@ class Settings:
             self.email_account,
             self.email_password,
             self.email_sender or self.email_account,
+        )
+
+    @property
+    def message_bus(self) -> MessageBus | None:
+        if self.amqp_url is None:
+            return None
+        return MessageBus(
+            self.amqp_url,
+            self.amqp_exchange,
+            self.amqp_routing_key,
+            self.amqp_queue,
+            self.amqp_declare,
+            self.amqp_ca_file,
         )
 
     @property
@@ -193,6 +220,12 @@ class Settings:
             deliveries=_switch(given, "DCI_DELIVERIES", default="on"),
             webhook_timeout=_number(given, "DCI_WEBHOOK_TIMEOUT", 1, 120, default=cls.webhook_timeout),
             webhook_allowed_targets=_targets(given, "DCI_WEBHOOK_ALLOWED_TARGETS"),
+            amqp_url=_bus(given),
+            amqp_exchange=_bus_name(given, "AMQP_EXCHANGE", cls.amqp_exchange),
+            amqp_routing_key=_bus_name(given, "AMQP_ROUTING_KEY", cls.amqp_routing_key),
+            amqp_queue=_bus_name(given, "AMQP_QUEUE", cls.amqp_queue),
+            amqp_declare=_switch(given, "AMQP_DECLARE", default="on"),
+            amqp_ca_file=given.get("AMQP_CA_FILE"),
             log_level=level,
         )
 
@@ -218,6 +251,31 @@ def _address(given: Mapping[str, str], name: str) -> str | None:
     text = given.get(name)
     if text is not None and not re.fullmatch(r"https?://[^\s?#@]+", text):
         raise SettingsError(f"{name} is an address like https://sso.example.org, without user and password")
+    return text
+
+
+def _bus(given: Mapping[str, str]) -> str | None:
+    """Its form only; what it says may be secret."""
+    text = given.get("AMQP_BROKER_URL")
+    if text is None:
+        return None
+    if not is_bus_url(text):
+        raise SettingsError(
+            "AMQP_BROKER_URL can't be read; write amqp://user:password@host:5672/vhost, or amqps:// for TLS, "
+            "with %-codes for special characters"
+        )
+    if not can_speak_to_a_bus():
+        raise SettingsError("AMQP_BROKER_URL needs what speaks to it; install dci-server[amqp]")
+    ca_file = given.get("AMQP_CA_FILE")
+    if ca_file is not None and not Path(ca_file).is_file():
+        raise SettingsError(f"AMQP_CA_FILE names no file: {ca_file}")
+    return text
+
+
+def _bus_name(given: Mapping[str, str], name: str, default: str) -> str:
+    text = given.get(name, default)
+    if len(text.encode()) > _LONGEST_BUS_NAME:
+        raise SettingsError(f"{name} has more than {_LONGEST_BUS_NAME} bytes")
     return text
 
 

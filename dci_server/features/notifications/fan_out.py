@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns events into what is to be sent: a delivery per webhook and event, a mail per person and event.
+"""Turns events into what is to be sent: a delivery per webhook and event, a mail per person and
+event, a message for the bus per job that started or finished.
 
 One process at a time does it, whoever has the consumer's row; what it writes and how far it is are one transaction.
 """
@@ -65,6 +66,14 @@ _READS_EVERYTHING: LiteralString = """
 """
 
 # A status that somebody corrects by hand is no news: the same transaction then says that the job was updated.
+_BY_A_JOBSTATE: LiteralString = """
+          not exists (
+              select from events as cause
+              where cause.job_id = events.job_id and cause.id < events.event_id and cause.id > events.event_id - 1000
+                    and cause.type = 'job_updated' and cause.created_at = events.created_at
+                    and cause.data -> 'changed' ? 'status')
+"""
+
 _OF_JOBS: LiteralString = (
     """
     select events.event_id, users.id as user_id, users.email, 'job' as kind,
@@ -83,12 +92,9 @@ _OF_JOBS: LiteralString = (
          join topics on topics.id = events.topic_id
          join users_remotecis on users_remotecis.remoteci_id = remotecis.id
          join users on users.id = users_remotecis.user_id and users.state = 'active' and users.email <> ''
-    where events.type = 'job_finished' and events.data ->> 'status' in ('failure', 'error')
-          and not exists (
-              select from events as cause
-              where cause.job_id = events.job_id and cause.id < events.event_id and cause.id > events.event_id - 1000
-                    and cause.type = 'job_updated' and cause.created_at = events.created_at
-                    and cause.data -> 'changed' ? 'status')
+    where events.type = 'job_finished' and events.data ->> 'status' in ('failure', 'error') and """
+    + _BY_A_JOBSTATE
+    + """
           and (exists (select from users_teams join teams on teams.id = users_teams.team_id
                        where users_teams.user_id = users.id and teams.state = 'active' and teams.id = events.team_id)
                or """
@@ -160,17 +166,27 @@ _FAN_OUT: LiteralString = (
         where %(with_mail)s::boolean
         on conflict (event_id, user_id) do nothing
         returning 1
+    ), to_the_bus as (
+        insert into bus_messages (event_id, kind, happened_at, job_id)
+        select event_id, case type when 'job_created' then 'job_started' else type end, created_at, job_id
+        from batch as events
+        where %(with_bus)s::boolean
+              and (events.type = 'job_created' or (events.type = 'job_finished' and """
+    + _BY_A_JOBSTATE
+    + """))
+        on conflict (event_id) do nothing
+        returning 1
     ), moved as (
         update event_consumers set last_id = (select max(event_id) from batch)
         where name = 'notifications' and exists (select from batch)
     )
     select (select count(*) from batch) as events,
-           (select count(*) from to_webhooks) + (select count(*) from to_people) as made
+           (select count(*) from to_webhooks) + (select count(*) from to_people) + (select count(*) from to_the_bus) as made
 """
 )  # fmt: skip
 
 
-async def fan_out(db: Connection, *, links: str, with_mail: bool) -> int | None:
+async def fan_out(db: Connection, *, links: str, with_mail: bool, with_bus: bool) -> int | None:
     """How many events were looked at, AT_ONCE at most; None when another process is at it.
 
     `links` is what addresses for people begin with.
@@ -181,7 +197,9 @@ async def fan_out(db: Connection, *, links: str, with_mail: bool) -> int | None:
         )
         if last_id is None:
             return None
-        row = await fetch_row(connection, _FAN_OUT, last_id=last_id, at_once=AT_ONCE, links=links, with_mail=with_mail)
+        row = await fetch_row(
+            connection, _FAN_OUT, last_id=last_id, at_once=AT_ONCE, links=links, with_mail=with_mail, with_bus=with_bus
+        )
         assert row is not None
         if row["made"]:
             await fetch_value(connection, "select pg_notify('deliveries', '')")
@@ -191,10 +209,11 @@ async def fan_out(db: Connection, *, links: str, with_mail: bool) -> int | None:
 class FanOut:
     """Runs beside the requests of a server process; of all of them one at a time finds work."""
 
-    def __init__(self, db: Connection, *, links: str, with_mail: bool) -> None:
+    def __init__(self, db: Connection, *, links: str, with_mail: bool, with_bus: bool) -> None:
         self._db = db
         self._links = links
         self._with_mail = with_mail
+        self._with_bus = with_bus
         self._repeating = Repeating("fan-out", self._fan_out, idle=_IDLE_SECONDS)
 
     def start(self) -> None:
@@ -207,4 +226,4 @@ class FanOut:
         await self._repeating.stop()
 
     async def _fan_out(self) -> bool:
-        return await fan_out(self._db, links=self._links, with_mail=self._with_mail) == AT_ONCE
+        return await fan_out(self._db, links=self._links, with_mail=self._with_mail, with_bus=self._with_bus) == AT_ONCE

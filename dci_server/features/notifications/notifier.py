@@ -9,7 +9,7 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from dci_server.features.notifications import mails
+from dci_server.features.notifications import bus_messages, mails
 from dci_server.features.webhooks import due
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection
@@ -57,7 +57,8 @@ class Notifier:
 
     async def _clean(self) -> bool:
         """What was delivered or given up is kept for a month, to be looked at."""
-        gone = [await forget(self._db, days=_DAYS_KEPT, most=_AT_ONCE) for forget in (due.forget_old, mails.forget_old)]
+        kept = (due.forget_old, mails.forget_old, bus_messages.forget_old)
+        gone = [await forget(self._db, days=_DAYS_KEPT, most=_AT_ONCE) for forget in kept]
         return _AT_ONCE in gone
 
     async def _listen(self) -> None:
