@@ -113,17 +113,6 @@ async def test_what_a_killed_worker_had_answered_is_written_down_by_another(
 
 
 @pytest.mark.timeout(300)
-async def test_whoever_reads_audits_finds_what_other_workers_have_answered(
-    two_workers: Running, opened: ExitStack
-) -> None:
-    running = two_workers
-    for lab in Connections(running, opened).one_to_each(lab_of(running)).values():
-        schedule_and_be_refused(lab)
-
-        assert told(running) in ({DONE: 1, REFUSED: 1}, {DONE: 2, REFUSED: 2})
-
-
-@pytest.mark.timeout(300)
 def test_a_server_that_can_not_write_journals_says_so_once(tmp_path: Path) -> None:
     command(tmp_path / "data", "provision", "--demo")
     (tmp_path / "data" / "audits").touch()

@@ -61,6 +61,24 @@ async def test_what_was_written_down_is_not_written_down_again(
     assert [path.stat().st_size for path in journals.iterdir()] == [0, 0]
 
 
+async def test_whoever_reads_audits_finds_what_another_process_has_answered(
+    client_of: ClientOf, world: World, journals: Path, database_url: str, key: str, tmp_path: Path
+) -> None:
+    await client_of("alice").post("/teams", json={"name": "x"})
+
+    async with started(database_url, key, tmp_path) as another:
+        transport = httpx.ASGITransport(app=another)  # pyright: ignore[reportArgumentType] # our scope type is Starlette's
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://dci.test/api/v1", auth=("admin_user", world.passwords["admin"])
+        ) as admin:
+            before = await world.count("audits")
+            told = [(await admin.get("/audits")).json()["audits"] for _ in range(2)]
+
+    assert before == 0
+    assert [[each["action"] for each in audits] for audits in told] == [["create_teams"]] * 2
+    assert len(_lines(journals)) == 1
+
+
 async def test_a_line_that_was_cut_off_takes_no_other_with_it(client_of: ClientOf, journals: Path) -> None:
     await client_of("alice").post("/teams", json={"name": "x"})
     (whole,) = _lines(journals)
