@@ -22,6 +22,7 @@ from dci_server.foundation.storage import Store
 from dci_server.foundation.storage.removal import count_unreferenced, give_up_all_objects, remove_due
 from tests.conftest import ClientOf, World, started
 from tests.s3 import S3
+from tests.server_process import BIN, environment
 
 REPORT = (
     b'<testsuite name="s"><testcase name="a" classname="c"><failure message="m">Traceback</failure></testcase>'
@@ -425,3 +426,37 @@ async def test_a_file_whose_bytes_are_still_to_be_imported_is_left_alone(house: 
 
     assert (await house.run()).files == len(ALL) - 1
     assert await house.have_content([ids[0]]) == [True]
+
+
+@in_a_directory
+async def test_a_run_that_is_killed_leaves_whole_jobs_to_the_next(
+    house: House, database_url: str, tmp_path: Path
+) -> None:
+    """It is killed in the middle of the second job, where it waits for a lock of ours."""
+    first, second = await house.job(32), await house.job(31)
+    await house.rule(30)
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with house.world.db.transaction():
+        await house.world.db.execute("select from files_contents where file_id = $1::uuid for update", second[3])
+        command = await asyncio.create_subprocess_exec(
+            str(BIN / "dci-server"), "retention", "run", env={**environment(tmp_path, 0), "DATABASE_URL": database_url}
+        )
+        async with asyncio.timeout(60):
+            while not await house.db.fetchval(waiting):
+                assert command.returncode is None
+                await asyncio.sleep(0.01)
+        command.kill()
+        await command.wait()
+    holding = """select count(*) from pg_locks join pg_database on pg_database.oid = database
+                 where datname = current_database() and relation = 'jobs_with_content'::regclass"""
+    async with asyncio.timeout(60):
+        # Its connection notices when it has the lock.
+        while await house.world.db.fetchval(holding):
+            await asyncio.sleep(0.01)
+
+    assert await house.have_content(first, second) == [False, True]
+    assert [(await house.content(file_id)).content for file_id in second[:-1]] == ALL
+    assert await house.rows_with_bytes() == [6, 0, 0]
+    assert await house.stored() == 1
+    assert (await house.run()).files == len(ALL)
+    assert await house.stored() == 0
