@@ -107,15 +107,21 @@ def write(letter: Letter, *, mail_id: UUID, sender: str, recipient: str, at: dat
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=_SENDER, addr_spec=sender)
     message["To"] = Address(addr_spec=recipient)
-    message["Subject"] = one_line(letter.subject)
+    message["Subject"] = _verbatim(letter.subject)
     message["Date"] = format_datetime(at)
     message["Message-ID"] = f"<{mail_id}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     for name, value in letter.headers.items():
-        message[name] = one_line(value)
+        message[name] = _verbatim(value)
     message.set_content(_plain(letter))
     message.add_alternative(_html(letter), subtype="html")
     return message
+
+
+def _verbatim(text: str) -> str:
+    """For a header. `=?` begins what the email package decodes when it is set, line breaks included; a space between ends
+    that."""
+    return one_line(text).replace("=?", "= ?")
 
 
 def one_line(text: str) -> str:

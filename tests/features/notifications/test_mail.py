@@ -192,6 +192,19 @@ async def test_names_can_neither_break_headers_nor_html(client_of: ClientOf, wor
     assert "\nBcc:" not in letter.text("plain")
 
 
+async def test_a_name_that_looks_encoded_is_sent_as_it_is(client_of: ClientOf, world: World, box: Mailbox) -> None:
+    await _follow(client_of, world, "alice")
+    evil = "=?utf-8?q?x=0d=0aBcc:_eve@example.org=0d=0a=0d=0aPay_here?="
+    await world.db.execute("update remotecis set name = $1 where id = $2", evil, world.ids["blue_lab"])
+
+    await run(client_of("blue_lab"), world, "running", "failure")
+    (letter,) = await box.wait_for(1)
+
+    assert letter.message["Bcc"] is None
+    assert letter.message["Subject"].endswith("[= ?utf-8?q?x=0d=0aBcc:_eve@example.org=0d=0a=0d=0aPay_here?=][failure]")
+    assert letter.message["DCI-remoteci"] == world.ids["blue_lab"]
+
+
 async def test_an_address_that_is_several_is_none(client_of: ClientOf, world: World, box: Mailbox) -> None:
     await _follow(client_of, world, "alice")
     await _follow(client_of, world, "admin")
