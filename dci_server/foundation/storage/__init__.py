@@ -9,6 +9,7 @@ from dci_server.foundation.storage.filesystem import FilesystemStore
 from dci_server.foundation.storage.store import (
     Entry,
     InvalidKey,
+    Notes,
     ObjectMissing,
     Stat,
     Store,
@@ -20,6 +21,7 @@ from dci_server.foundation.storage.store import (
 __all__ = [
     "Entry",
     "InvalidKey",
+    "Notes",
     "ObjectMissing",
     "Stat",
     "Store",

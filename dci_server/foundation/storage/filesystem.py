@@ -26,7 +26,7 @@ from dci_server.foundation.storage.store import (
     pieces,
     require_valid_key,
 )
-from dci_server.foundation.storage.upload import SpooledUpload, unavailable_when_it_fails, write_all
+from dci_server.foundation.storage.upload import Spool, SpooledUpload, unavailable_when_it_fails, write_all
 
 PLACE = "the file store"
 PROBE = b"dci-server was here"
@@ -40,6 +40,9 @@ class FilesystemStore:
 
     async def begin(self) -> "FilesystemUpload":
         return FilesystemUpload(self._root)
+
+    def begin_notes(self) -> "FilesystemNotes":
+        return FilesystemNotes(self._root)
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         # What fits into one piece is opened and read in one go: changing threads is most of what a small read costs.
@@ -123,6 +126,23 @@ class FilesystemUpload(SpooledUpload):
 
     async def _withdraw(self, key: str) -> None:
         await asyncio.to_thread(_delete, self._root, self._root / key)
+
+
+class FilesystemNotes(Spool):
+    place = PLACE
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def _open_file(self) -> int:
+        path = self._root / TEMPORARY / str(uuid4())
+        descriptor = _create(self._root, path)
+        path.unlink()
+        return descriptor
+
+    def _remove_file(self) -> None:
+        """It never had a name for longer than a moment."""
 
 
 class OpenedFile:

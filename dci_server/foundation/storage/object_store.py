@@ -35,13 +35,14 @@ from dci_server.foundation.storage.store import (
     pieces,
     require_valid_key,
 )
-from dci_server.foundation.storage.upload import SpooledUpload
+from dci_server.foundation.storage.upload import Spool, SpooledUpload
 
 if TYPE_CHECKING:
     from obstore import Attribute, Attributes, GetOptions, GetResult
     from obstore.store import AzureConfig, ClientConfig, RetryConfig, S3Config
 
 PLACE = "the object store"
+TEMPORARY_DIRECTORY = "the server's temporary directory"
 PROBE = b"dci-server was here"
 # S3 allows no smaller ones, and 10,000.
 SMALLEST_PART = 5 * MIB
@@ -123,6 +124,9 @@ class BucketStore:
     def _turn_of(self, size: int) -> asyncio.Semaphore:
         return next(turns for largest, turns in self._turns if largest is None or size <= largest)
 
+    def begin_notes(self) -> "BucketNotes":
+        return BucketNotes()
+
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         require_valid_key(key)
         if length == 0:
@@ -196,7 +200,7 @@ class BucketStore:
 
 
 class BucketUpload(SpooledUpload):
-    place = "the server's temporary directory"
+    place = TEMPORARY_DIRECTORY
 
     def __init__(self, bucket: ObjectStore, turn_of: Callable[[int], asyncio.Semaphore]) -> None:
         super().__init__()
@@ -204,9 +208,7 @@ class BucketUpload(SpooledUpload):
         self._turn_of = turn_of
 
     def _open_file(self) -> int:
-        descriptor, path = tempfile.mkstemp(prefix="dci-upload-")
-        Path(path).unlink()
-        return descriptor
+        return _unnamed_file()
 
     def _remove_file(self) -> None:
         """It never had a name for longer than a moment."""
@@ -242,6 +244,22 @@ class BucketUpload(SpooledUpload):
 
     async def _withdraw(self, key: str) -> None:
         await _delete(self._bucket, key)
+
+
+class BucketNotes(Spool):
+    place = TEMPORARY_DIRECTORY
+
+    def _open_file(self) -> int:
+        return _unnamed_file()
+
+    def _remove_file(self) -> None:
+        """It never had a name for longer than a moment."""
+
+
+def _unnamed_file() -> int:
+    descriptor, path = tempfile.mkstemp(prefix="dci-upload-")
+    Path(path).unlink()
+    return descriptor
 
 
 class _BeyondTheEnd(StoreUnavailable):

@@ -72,15 +72,29 @@ class Upload(Protocol):
         """Nothing is left, whatever happened before; does nothing after a commit that succeeded."""
         ...
 
-    def read(self) -> AsyncIterator[bytes]:
+    def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """What was written so far; only before the commit."""
         ...
+
+
+class Notes(Protocol):
+    """What is kept beside an upload while it arrives: in memory while it is little, then in a file without a name."""
+
+    size: int
+
+    async def write(self, chunk: bytes) -> None: ...
+
+    def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]: ...
+
+    async def discard(self) -> None: ...
 
 
 class Store(Protocol):
     """Objects under keys like `files/<team>/<job>/<file>` (files §8.1)."""
 
     async def begin(self) -> Upload: ...
+
+    def begin_notes(self) -> Notes: ...
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Raises `ObjectMissing` before there is anything to iterate over. Ranges beyond the end are cut."""

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar
 
-from dci_server.foundation.storage.store import MIB, StoreUnavailable, pieces, require_valid_key
+from dci_server.foundation.storage.store import MIB, StoreUnavailable, end_of, pieces, require_valid_key
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-class SpooledUpload(ABC):
-    """The last MiB stays in memory: a small upload touches no file before it is published, a big one stays flat."""
+class Spool(ABC):
+    """The last MiB stays in memory: what is small touches no file, what is big stays flat."""
 
     place: ClassVar[str]
 
@@ -26,8 +26,6 @@ class SpooledUpload(ABC):
         self._tail = bytearray()
         self._descriptor: int | None = None
         self._over = False
-        self._published_key: str | None = None
-        self._acknowledged = False
         self._running: asyncio.Task[None] | None = None
 
     async def write(self, chunk: bytes) -> None:
@@ -40,25 +38,21 @@ class SpooledUpload(ABC):
         if len(self._tail) >= MIB:
             await self._finish(self._spool_tail)
 
-    async def read(self) -> AsyncIterator[bytes]:
+    async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """What was written so far, in pieces of a MiB."""
         self._require_open()
+        end = end_of(self.size, start, length)
         if self.size == len(self._tail):
-            if self._tail:
-                yield bytes(self._tail)
+            if start < end:
+                yield bytes(self._tail[start:end])
             return
-        await self._finish(self._spool_tail)
-        async for piece in pieces(self._read_at, 0, self.size, MIB):
+        if self._tail:
+            await self._finish(self._spool_tail)
+        async for piece in pieces(self._read_at, start, end, MIB):
             yield piece
 
-    async def commit(self, key: str, disposition: str | None = None) -> None:
-        require_valid_key(key)
-        self._require_open()
-        await self._finish(partial(self._commit, key, disposition))
-        self._acknowledged = True
-
-    async def abort(self) -> None:
-        if not self._acknowledged:
-            await asyncio.shield(asyncio.ensure_future(self._undo()))
+    async def discard(self) -> None:
+        await asyncio.shield(asyncio.ensure_future(self._end()))
 
     @abstractmethod
     def _open_file(self) -> int:
@@ -67,14 +61,6 @@ class SpooledUpload(ABC):
     @abstractmethod
     def _remove_file(self) -> None:
         """Takes the file's name away if it still has one; runs in a thread."""
-
-    @abstractmethod
-    async def _publish(self, tail: bytearray, key: str, disposition: str | None) -> None:
-        """Makes the spooled bytes and the tail one durable, visible object."""
-
-    @abstractmethod
-    async def _withdraw(self, key: str) -> None:
-        """Takes back what `_publish` did."""
 
     async def _finish(self, step: Callable[[], Coroutine[None, None, None]]) -> None:
         """To its end, even if the caller is cancelled: a thread cannot be stopped while it uses the descriptor."""
@@ -86,24 +72,15 @@ class SpooledUpload(ABC):
         if self._running is not None:
             await asyncio.wait([self._running])
 
+    async def _end(self) -> None:
+        await self._wait_for_running_step()
+        await asyncio.to_thread(self._discard)
+
     async def _spool_tail(self) -> None:
         await self._spool(self._take_tail())
 
     async def _spool(self, data: bytes | bytearray) -> None:
         await asyncio.to_thread(self._append, data)
-
-    async def _commit(self, key: str, disposition: str | None) -> None:
-        self._over = True
-        await self._publish(self._take_tail(), key, disposition)
-        self._published_key = key
-
-    async def _undo(self) -> None:
-        await self._wait_for_running_step()
-        await asyncio.to_thread(self._discard)
-        if self._published_key is not None:
-            # The commit went through, but whoever asked for it was gone before it could be told.
-            key, self._published_key = self._published_key, None
-            await self._withdraw(key)
 
     async def _read_at(self, start: int, length: int) -> bytes:
         return await asyncio.to_thread(self._read_file, start, length)
@@ -141,6 +118,43 @@ class SpooledUpload(ABC):
     def _require_open(self) -> None:
         if self._over:
             raise _used_after_the_end()
+
+
+class SpooledUpload(Spool):
+    def __init__(self) -> None:
+        super().__init__()
+        self._published_key: str | None = None
+        self._acknowledged = False
+
+    async def commit(self, key: str, disposition: str | None = None) -> None:
+        require_valid_key(key)
+        self._require_open()
+        await self._finish(partial(self._commit, key, disposition))
+        self._acknowledged = True
+
+    async def abort(self) -> None:
+        if not self._acknowledged:
+            await asyncio.shield(asyncio.ensure_future(self._undo()))
+
+    @abstractmethod
+    async def _publish(self, tail: bytearray, key: str, disposition: str | None) -> None:
+        """Makes the spooled bytes and the tail one durable, visible object."""
+
+    @abstractmethod
+    async def _withdraw(self, key: str) -> None:
+        """Takes back what `_publish` did."""
+
+    async def _commit(self, key: str, disposition: str | None) -> None:
+        self._over = True
+        await self._publish(self._take_tail(), key, disposition)
+        self._published_key = key
+
+    async def _undo(self) -> None:
+        await self._end()
+        if self._published_key is not None:
+            # The commit went through, but whoever asked for it was gone before it could be told.
+            key, self._published_key = self._published_key, None
+            await self._withdraw(key)
 
 
 def _used_after_the_end() -> RuntimeError:
