@@ -36,7 +36,7 @@ class Scenario:
 
 
 def scenarios(*, huge: bool) -> list[Scenario]:
-    few, junit, many = (Payload.of(_junit(cases)) for cases in (_FEW_CASES, CASES_OF_A_RUN, _MANY_CASES))
+    few, junit, many = (Payload.of(junit_of(cases)) for cases in (_FEW_CASES, CASES_OF_A_RUN, _MANY_CASES))
     found = [
         Scenario("identity", _identity),
         Scenario("topic by name", _topic_by_name),
@@ -51,7 +51,7 @@ def scenarios(*, huge: bool) -> list[Scenario]:
         Scenario("whole run", whole_run(), most=500, warm_up=1, requests_per_play=FILES_OF_A_RUN + 9),
     ]
     if huge:
-        report = Payload.of(_junit(_HUGE_CASES))
+        report = Payload.of(junit_of(_HUGE_CASES))
         found.append(
             Scenario(
                 f"JUnit, {_HUGE_CASES:,} cases",
@@ -144,7 +144,7 @@ def _report(cases: int, report: Payload) -> Scenario:
 
 
 def whole_run() -> Play:
-    log, junit = Payload.of(log_text(2048)), Payload.of(_junit(CASES_OF_A_RUN))
+    log, junit = Payload.of(log_text(2048)), Payload.of(junit_of(CASES_OF_A_RUN))
 
     async def play(laboratory: Laboratory) -> None:
         await _identity(laboratory)
@@ -171,7 +171,7 @@ def log_text(size: int) -> bytes:
     return b"".join(lines)[:size]
 
 
-def _junit(cases: int) -> bytes:
+def junit_of(cases: int) -> bytes:
     failing = '<failure message="expected 0, was 1" type="AssertionError">line 1\nline 2</failure>'
     elements = [
         f'<testcase classname="suite.module_{n // 50}" name="test_case_{n}" time="{n % 100 / 10}">'

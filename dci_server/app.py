@@ -128,6 +128,7 @@ def create_app() -> Application:
             neighbours_of(os.environ.get("DCI_SHARED_MEMORY")),
         )
         store = open_store(settings.store_url)
+        metrics = Metrics()
         rhdl = _rhdl(settings)
         numbering = EventNumbering(pool, timedelta(days=settings.events_kept_days))
         metrics = Metrics()
@@ -142,7 +143,7 @@ def create_app() -> Application:
             events=numbering,
             feed=feed,
             audits=audit_log,
-            readers={"application/junit": JunitReader()},
+            readers={"application/junit": JunitReader(metrics)},
             max_upload_bytes=settings.max_upload_bytes,
             legacy_secrets_in_reads=settings.legacy_secrets_in_reads,
             rhdl=rhdl,

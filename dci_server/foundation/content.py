@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of some kinds are read when they arrive. Who reads which kind is said where the server is assembled."""
+"""Files of some kinds are read while they arrive. Who reads which kind is said where the server is assembled."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
 from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.database.sql import Condition
+from dci_server.foundation.storage import Store
 
 
 class Unreadable(Exception):
@@ -24,9 +25,27 @@ class Destination:
     changeable: Condition
 
 
+class Reading(Protocol):
+    """Of one upload. Nothing of it reaches the database before `finish`, which is for a sender who is proven."""
+
+    async def take(self, piece: bytes) -> None:
+        """The next piece, while the rest arrives. It may be left for later."""
+        ...
+
+    async def finish(
+        self, db: Connection, destination: Destination, rest: Callable[[int], AsyncIterator[bytes]]
+    ) -> Any:
+        """What the content says; `rest` gives its bytes from a place on. Raises Unreadable."""
+        ...
+
+    async def close(self) -> None:
+        """Whatever became of it. What it has set aside goes."""
+        ...
+
+
 class ContentReader(Protocol):
-    async def read(self, db: Connection, destination: Destination, chunks: AsyncIterator[bytes]) -> Any:
-        """What the content says. Raises Unreadable."""
+    def begin(self, store: Store, *, is_proven: bool) -> Reading:
+        """`is_proven` says whether it is known who sends."""
         ...
 
     async def store(self, db: Connection, file_id: UUID, findings: Any) -> None:

@@ -128,14 +128,14 @@ class Call:
             raise PreconditionFailed("'If-match' header must be provided")
         return value
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, in pieces of a MiB. Ends only when the signature matched: keep nothing visible before.
+    async def stream(self, piece_bytes: int = MIB) -> AsyncIterator[bytes]:
+        """The body as it arrives, in pieces of about this size. Ends only when the signature matched: keep nothing visible before.
 
         A piece is hashed in a thread while its taker stores it. `sha256` is known at the end.
         """
         assert self.receive is not None
         digest = hashlib.sha256()
-        async for piece in _pieces(_chunks(self.receive)):
+        async for piece in _pieces(_chunks(self.receive), piece_bytes):
             if len(piece) < _WORTH_A_THREAD:
                 digest.update(piece)
                 yield piece
@@ -494,14 +494,14 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _pieces(chunks: AsyncIterator[bytes], piece_bytes: int) -> AsyncIterator[bytes]:
     """Bigger ones: each costs its taker a thread or two."""
     gathered: list[bytes] = []
     size = 0
     async for chunk in chunks:
         gathered.append(chunk)
         size += len(chunk)
-        if size >= MIB:
+        if size >= piece_bytes:
             yield b"".join(gathered)
             gathered, size = [], 0
     if gathered:

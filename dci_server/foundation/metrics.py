@@ -2,6 +2,7 @@
 """Prometheus metrics; with several worker processes they are summed through a shared directory."""
 
 import os
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -35,6 +36,14 @@ class Metrics:
             registry=self._registry,
         )
 
+        report_bytes = Counter(
+            "dci_report_bytes_total",
+            "Bytes of JUnit reports parsed: while they were arriving, or when they had arrived.",
+            ["when"],
+            registry=self._registry,
+        )
+        self._parsed = {when: report_bytes.labels(when) for when in ("arriving", "arrived")}
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         known = self._children.get((method, route, status))
         if known is None:
@@ -42,6 +51,9 @@ class Metrics:
             self._children[(method, route, status)] = known
         known[0].inc()
         known[1].observe(seconds)
+
+    def count_report_bytes(self, when: Literal["arriving", "arrived"], size: int) -> None:
+        self._parsed[when].inc(size)
 
     def render(self) -> bytes:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

@@ -5,16 +5,21 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from dci_server.foundation.content import ContentReader, Reading
 from dci_server.foundation.encodings import decoded, encoding_of
 from dci_server.foundation.errors import ApiError, TooLarge
 from dci_server.foundation.http import Call
 from dci_server.foundation.storage import Upload
+from dci_server.foundation.storage.store import MIB
 
 HEADERS = {
     "Content-Encoding": "`gzip` or `zstd` when the body is compressed: it is signed as it is sent, and kept as it was.",
 }
 """Of an upload, for the documentation."""
 REFUSALS = (415,)
+
+_PIECE_TO_READ = 64 * 1024
+"""Of what is read while it arrives: when the last byte is there, little is left to be read."""
 
 
 @dataclass(slots=True)
@@ -26,18 +31,30 @@ class Received:
     size: int
     small: bytes = b""
     upload: Upload | None = None
+    reading: Reading | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def write(self, chunk: bytes) -> None:
+        """What does not stay in memory."""
+        assert self.upload is not None
+        await self.upload.write(chunk)
+        if self.reading is not None:
+            await self.reading.take(chunk)
+
+    async def chunks(self, start: int = 0) -> AsyncIterator[bytes]:
         if self.upload is None:
-            yield self.small
+            yield self.small[start:]
             return
-        async for chunk in self.upload.read():
+        async for chunk in self.upload.read(start):
             yield chunk
 
     async def abort(self) -> None:
         """Nothing is left of what was not published."""
-        if self.upload is not None:
-            await self.upload.abort()
+        try:
+            if self.reading is not None:
+                await self.reading.close()
+        finally:
+            if self.upload is not None:
+                await self.upload.abort()
 
 
 async def receive(
@@ -47,10 +64,12 @@ async def receive(
     in_memory: int,
     with_md5: bool = False,
     at_most: int | None = None,
+    reader: ContentReader | None = None,
 ) -> Received:
     """At most `in_memory` bytes stay in memory. Before more are kept, `require_welcome` says whether they may be.
 
-    What is compressed on its way (`Content-Encoding`) is signed as it is sent, and kept, hashed and counted as it was.
+    What is compressed on its way (`Content-Encoding`) is signed as it is sent, and kept, hashed and counted as it was. What
+    does not stay in memory is given to the `reader` while it arrives.
     """
     encoding = encoding_of(call.headers)
     limit = min((bound for bound in (call.services.max_upload_bytes, at_most) if bound is not None), default=None)
@@ -59,36 +78,44 @@ async def receive(
         raise too_large
     md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
     buffer = bytearray()
-    size = 0
-    upload: Upload | None = None
+    received = Received("", None, 0)
     refusal: ApiError | None = None
     sha256 = hashlib.sha256()
-    chunks = call.stream() if encoding is None else decoded(call.stream(), encoding, sha256.update)
+    sent = call.stream(MIB if reader is None else _PIECE_TO_READ)
+    chunks = sent if encoding is None else decoded(sent, encoding, sha256.update)
     try:
         async for chunk in chunks:
-            size += len(chunk)
-            if limit is not None and size > limit:
+            received.size += len(chunk)
+            if limit is not None and received.size > limit:
                 raise too_large
             if md5 is not None:
                 md5.update(chunk)
-            if upload is None and refusal is None:
+            if received.upload is not None:
+                await received.write(chunk)
+            elif refusal is None:
                 buffer += chunk
                 if len(buffer) > in_memory:
                     refusal = await _refusal(call, require_welcome)
                     if refusal is None:
-                        upload = await call.services.store.begin()
-                        await upload.write(bytes(buffer))
+                        await _begin(call, received, reader)
+                        await received.write(bytes(buffer))
                     buffer.clear()
-            elif upload is not None:
-                await upload.write(chunk)
         if refusal is not None:
             raise refusal
     except BaseException:
-        if upload is not None:
-            await upload.abort()
+        await received.abort()
         raise
-    digest = call.sha256 if encoding is None else sha256.hexdigest()
-    return Received(digest, md5.hexdigest() if md5 else None, size, bytes(buffer), upload)
+    received.sha256 = call.sha256 if encoding is None else sha256.hexdigest()
+    received.md5 = md5.hexdigest() if md5 else None
+    received.small = bytes(buffer)
+    return received
+
+
+async def _begin(call: Call, received: Received, reader: ContentReader | None) -> None:
+    store = call.services.store
+    received.upload = await store.begin()
+    if reader is not None:
+        received.reading = reader.begin(store, is_proven=call.authentication.is_certain)
 
 
 async def _refusal(call: Call, require_welcome: Callable[[], Awaitable[None]]) -> ApiError | None:

@@ -36,7 +36,10 @@ async def receive_file(call: Call, announced: Announcement) -> Json[File]:
     async def require_welcome() -> None:
         await require_target(call.db, announced, changeable)
 
-    received = await receive(call, require_welcome, in_memory=MAX_INLINE_BYTES, with_md5=announced.md5 is not None)
+    reader = call.services.readers.get(announced.mime or "")
+    received = await receive(
+        call, require_welcome, in_memory=MAX_INLINE_BYTES, with_md5=announced.md5 is not None, reader=reader
+    )
     try:
         return await keep_file(call.services, changeable, announced, received)
     finally:
@@ -75,8 +78,10 @@ class _Keeping:
 
 async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
     received, db = keeping.received, keeping.services.db
+    if received.reading is None:
+        received.reading = reader.begin(keeping.services.store, is_proven=True)
     try:
-        findings = await reader.read(db, _destination(keeping), received.chunks())
+        findings = await received.reading.finish(db, _destination(keeping), received.chunks)
     except Unreadable as error:
         file_id = await queries.find_same_file(db, keeping.announced, received.sha256, keeping.changeable)
         if file_id is None:
@@ -184,12 +189,15 @@ async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
         raise TooLarge(f"only a file of at most {MAX_REPLACED_BYTES} bytes takes new content; send a new file")
     require_content(file)
     destination = Destination(file["name"], file["job_id"], None, changeable)
+    received.reading = reader.begin(call.services.store, is_proven=True)
     try:
-        findings = await reader.read(db, destination, received.chunks())
+        findings = await received.reading.finish(db, destination, received.chunks)
         old = b"".join([piece async for piece in await read_content(call, file)])
         is_same = await reader.outline(old) == await reader.outline(received.small)
     except Unreadable as error:
         raise ApiError(str(error)) from error
+    finally:
+        await received.abort()
     try:
         if not is_same:
             raise ApiError("only the properties of test cases may be changed; send anything else as a new file")
