@@ -103,7 +103,7 @@ async def test_jobs_of_an_import_before_there_were_packs_are_packed(old_hub: Old
     await new_hub.report(old_hub)
     await run(new_hub.url, "delete from jobs_to_pack")
 
-    await run(new_hub.url, (Path(migrations.__file__).parent / "0024_imported_jobs_to_pack.sql").read_text())
+    await run(new_hub.url, (Path(migrations.__file__).parent / "0021_imported_jobs_to_pack.sql").read_text())
 
     assert await new_hub.rows("select job_id from jobs_to_pack") == [(old_hub.ids["job"],)]
 

@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0024"
+revision = "0021"
 down_revision = "0020"
 
 
 def upgrade() -> None:
-    run_sql("0024_imported_jobs_to_pack.sql")
+    run_sql("0021_imported_jobs_to_pack.sql")

@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0025"
-down_revision = "0024"
+revision = "0022"
+down_revision = "0021"
 
 
 def upgrade() -> None:
-    run_sql("0025_silent_jobs.sql")
+    run_sql("0022_silent_jobs.sql")

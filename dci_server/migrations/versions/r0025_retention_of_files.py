@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0031"
-down_revision = "0030"
+revision = "0025"
+down_revision = "0024"
 
 
 def upgrade() -> None:
-    run_sql("0031_retention_of_files.sql")
+    run_sql("0025_retention_of_files.sql")

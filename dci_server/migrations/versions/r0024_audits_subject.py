@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0030"
-down_revision = "0026"
+revision = "0024"
+down_revision = "0023"
 
 
 def upgrade() -> None:
-    run_sql("0030_audits_subject.sql")
+    run_sql("0024_audits_subject.sql")

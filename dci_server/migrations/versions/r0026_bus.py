@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0032"
-down_revision = "0031"
+revision = "0026"
+down_revision = "0025"
 
 
 def upgrade() -> None:
-    run_sql("0032_bus.sql")
+    run_sql("0026_bus.sql")

@@ -3,9 +3,9 @@
 
 from dci_server.migrations import run_sql
 
-revision = "0026"
-down_revision = "0025"
+revision = "0023"
+down_revision = "0022"
 
 
 def upgrade() -> None:
-    run_sql("0026_silent_remotecis.sql")
+    run_sql("0023_silent_remotecis.sql")
