@@ -114,6 +114,8 @@ def most_work(pieces: list[bytes]) -> float:
     return 2 + 0.5 * sum(map(len, pieces)) / MIB + 30e-6 * sum(piece.count(b"<testcase") for piece in pieces)
 
 
+LONG_MESSAGE = b'<testcase><failure message="' + "\N{GRINNING FACE}".encode() * 4096 + b'"/></testcase>'
+
 BOMBS: dict[str, tuple[list[bytes], int]] = {
     "entities": (
         [b"<!DOCTYPE x [<!ENTITY a0 'ha'>"]
@@ -141,6 +143,10 @@ BOMBS: dict[str, tuple[list[bytes], int]] = {
     "many cases": (list(cases(b'<testcase name="a" classname="b" time="1"/>', 20 * MIB)), 201),
     "many cases with long names": (
         [b"<testsuite>", *[b'<testcase name="%d%b"/>' % (n, b"x" * MIB) for n in range(30)], b"</testsuite>"],
+        201,
+    ),
+    "many cases with long messages": (
+        [b"<testsuite>", *[LONG_MESSAGE] * 4_500, b"</testsuite>"],
         201,
     ),
     "many empty cases": (empty(200_000), 201),

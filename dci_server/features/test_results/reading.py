@@ -140,7 +140,9 @@ class JunitParsing:
     def _add(self, cases: list[Case]) -> None:
         self._keys += map(self._key, cases)
         self._cases += cases
-        self._text += sum(len(case.name) + len(case.classname) + len(case.type or "") for case in cases)
+        self._text += sum(
+            len(case.name) + len(case.classname) + len(case.message or "") + len(case.type or "") for case in cases
+        )
 
     async def _set_aside(self) -> None:
         if self._notes is None:
