@@ -172,10 +172,10 @@ async def insert_result(db: Connection, file_id: UUID, recorded: Record, encodin
                delete from cases_to_remove where number = %(number)s::bigint and not_before > utc_now()
                returning number, created_at
            )
-           insert into tests_results (name, total, success, skips, failures, errors, time, additions, deletions, unchanged,
-                                      regressions, successfixes, job_id, file_id, number, cases_at, encoding,
+           insert into tests_results (created_at, name, total, success, skips, failures, errors, time, additions, deletions,
+                                      unchanged, regressions, successfixes, job_id, file_id, number, cases_at, encoding,
                                       previous_job_id, previous_number)
-           select files.name, %(total)s::integer, %(success)s::integer, %(skips)s::integer, %(failures)s::integer,
+           select files.created_at, files.name, %(total)s::integer, %(success)s::integer, %(skips)s::integer, %(failures)s::integer,
                   %(errors)s::integer, %(time)s::integer, %(additions)s::integer, %(deletions)s::integer,
                   %(unchanged)s::integer, %(regressions)s::integer, %(successfixes)s::integer, files.job_id, files.id,
                   claimed.number, claimed.created_at, %(encoding)s::text, %(previous_job_id)s::uuid,
@@ -192,8 +192,21 @@ async def insert_result(db: Connection, file_id: UUID, recorded: Record, encodin
     return claimed is not None
 
 
-async def delete_result(db: Connection, file_id: UUID) -> None:
-    await execute(db, "delete from tests_results where file_id = %(file_id)s::uuid", file_id=file_id)
+async def delete_result(db: Connection, file_id: UUID) -> int | None:
+    """The number that its cases had."""
+    return await fetch_value(
+        db, "delete from tests_results where file_id = %(file_id)s::uuid returning number", file_id=file_id
+    )
+
+
+async def compare_with(db: Connection, replaced: int, number: int) -> None:
+    """What was compared with the cases of one number, from now on with those of another, which are the same."""
+    await execute(
+        db,
+        "update tests_results set previous_number = %(number)s::bigint where previous_number = %(replaced)s::bigint",
+        replaced=replaced,
+        number=number,
+    )
 
 
 async def list_results(db: Connection, job_id: UUID) -> Json[list[TestsOfFile]]:

@@ -60,9 +60,11 @@ class JunitReader:
             raise Unreadable("the file can't be compared: it is no report that can be read") from error
 
     async def replace(self, db: Connection, file_id: UUID, findings: Recorded | None) -> None:
-        """The places of the texts are others."""
-        await queries.delete_result(db, file_id)
+        """The places of the texts are others; later runs that were compared with this one still are."""
+        replaced = await queries.delete_result(db, file_id)
         await self.store(db, file_id, findings)
+        if replaced is not None and findings is not None:
+            await queries.compare_with(db, replaced, findings.target["number"])
 
     async def give_up(self, db: Connection, findings: Recorded | None) -> None:
         if findings is not None:

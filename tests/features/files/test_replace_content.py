@@ -4,6 +4,7 @@
 import gzip
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -118,6 +119,34 @@ async def test_properties_of_cases_may_be_added_and_taken_away(
     back = await put(lab, changed, gzip.compress(before), **{"Content-Encoding": "gzip"})
     assert back.status_code == 200
     assert (await lab.get(f"/files/{file['id']}/content")).content == before
+
+
+async def test_later_runs_stay_compared_with_it(client_of: ClientOf, world: World) -> None:
+    lab = client_of("blue_lab")
+    same = {"name": "nightly", "configuration": "", "url": ""}
+    file = await upload(lab, await world.job(created_at=datetime(2026, 1, 1), **same), REPORT)
+    later = await upload(lab, await world.job(created_at=datetime(2026, 1, 2), **same), OTHERS["one case less"])
+    compared = (await lab.get(f"/files/{later['id']}/junit")).json()
+    assert [case["state"] for case in compared["testsuites"][0]["testcases"]] == ["UNCHANGED", "REMOVED"]
+
+    response = await put(lab, file, WITH_PROPERTIES)
+
+    assert response.status_code == 200
+    assert (await lab.get(f"/files/{later['id']}/junit")).json() == compared
+
+
+async def test_it_becomes_no_later_report_than_it_was(client_of: ClientOf, world: World) -> None:
+    lab = client_of("blue_lab")
+    same = {"name": "nightly", "configuration": "", "url": ""}
+    job = await world.job(created_at=datetime(2026, 1, 1), **same)
+    file = await upload(lab, job, REPORT)
+    await upload(lab, job, OTHERS["passed"])
+    await put(lab, file, WITH_PROPERTIES)
+
+    later = await upload(lab, await world.job(created_at=datetime(2026, 1, 2), **same), REPORT)
+
+    report = (await lab.get(f"/files/{later['id']}/junit")).json()
+    assert [case["state"] for case in report["testsuites"][0]["testcases"]] == ["REGRESSED", "UNCHANGED"]
 
 
 async def test_anything_else_stays_as_it_is(client_of: ClientOf, world: World) -> None:
