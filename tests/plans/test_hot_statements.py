@@ -17,6 +17,7 @@ from tests.conftest import ClientOf, World
 
 _GROWING = {"jobs", "components", "jobs_components", "jobstates", "files", "files_contents", "tests_results"}
 _PAGE = "limit=20&offset=0"
+_IS_PARTIAL = "select indpred is not null from pg_index where indexrelid = $1::text::regclass"
 _ROW = {"jobs_pkey", "jobs_components_pkey", "tests_results_job_id_idx"}
 
 
@@ -167,6 +168,20 @@ async def test_a_page_of_a_history_reads_no_more_runs_than_it_shows(
     plan = await sent.plan_of_last(world.db)
     assert "Incremental Sort" in plan, plan
     assert re.search(r"Index Scan using cases_\w+_test_id", plan), plan
+
+
+@pytest.mark.parametrize("asked", ["status=failure", "status=failure,error", "state=REGRESSED"])
+async def test_the_failures_in_a_history_are_found_without_the_runs_between(
+    client_of: ClientOf, sent: Sent, world: World, asked: str
+) -> None:
+    case = UUID(bytes=md5(CASE.encode(), usedforsecurity=False).digest())
+
+    response = await client_of("admin").get(f"/cases/{case}/runs?limit=20&{asked}")
+
+    assert response.status_code == 200
+    used = re.findall(r"Index Scan using (cases_\w+)", await sent.plan_of_last(world.db))
+    assert used
+    assert all([await world.db.fetchval(_IS_PARTIAL, name) for name in used]), used
 
 
 async def test_a_first_page_without_filter_keeps_its_plan(client_of: ClientOf, sent: Sent) -> None:

@@ -104,11 +104,17 @@ def range_asked_for(given: Given, now: datetime) -> tuple[datetime, datetime]:
     return begin, end
 
 
+_FAILURES = {"failure", "error"}
+_FAILED: LiteralString = " and cases.status in ('failure', 'error')"
+"""Says nothing new, but in the words of the indexes on failures."""
+
+
 def _status(given: Given) -> Condition:
     words = STATUS.read_words(given)
     if words is None:
         return EVERYTHING
-    return Condition("cases.status = any(%(status)s::test_status[])", {"status": sorted(words)})
+    sql: LiteralString = "cases.status = any(%(status)s::test_status[])"
+    return Condition(sql + _FAILED if _FAILURES.issuperset(words) else sql, {"status": sorted(words)})
 
 
 def _state(given: Given) -> Condition:
@@ -116,7 +122,7 @@ def _state(given: Given) -> Condition:
     if words is None:
         return EVERYTHING
     sql: LiteralString = "case_state(cases.previous_status, cases.status) = any(%(state)s::text[])"
-    return Condition(sql, {"state": sorted(words)})
+    return Condition(sql + _FAILED if set(words) == {"REGRESSED"} else sql, {"state": sorted(words)})
 
 
 def _text(text: str) -> str:
