@@ -128,7 +128,6 @@ def create_app() -> Application:
             neighbours_of(os.environ.get("DCI_SHARED_MEMORY")),
         )
         store = open_store(settings.store_url)
-        metrics = Metrics()
         rhdl = _rhdl(settings)
         numbering = EventNumbering(pool, timedelta(days=settings.events_kept_days))
         metrics = Metrics()
@@ -195,11 +194,11 @@ async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[N
     pool = await open_pool(url, size=_CONNECTIONS_FOR_NOTIFYING)
     timeout = float(settings.webhook_timeout)
     poster = Poster(services.targets, timeout=timeout)
-    sender = WebhookSender(pool, services.secrets, poster, timeout=timeout)
+    sender = WebhookSender(pool, services.secrets, poster, services.metrics, timeout=timeout)
     mail = settings.mail_server
-    mailers = [] if mail is None else [Mailer(pool, mail, links=settings.ui_url)]
+    mailers = [] if mail is None else [Mailer(pool, mail, services.metrics, links=settings.ui_url)]
     bus = settings.message_bus
-    publishers = [] if bus is None else [Publisher(pool, bus)]
+    publishers = [] if bus is None else [Publisher(pool, bus, services.metrics)]
     fan_out = FanOut(pool, links=settings.ui_url, with_mail=mail is not None, with_bus=bus is not None)
     notifier = Notifier(pool, url, {"events": [fan_out], "deliveries": [sender, *mailers, *publishers]})
     notifier.start()

@@ -2,11 +2,12 @@
 """Prometheus metrics; with several worker processes they are summed through a shared directory."""
 
 import os
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+DeliveredBy: TypeAlias = Literal["webhook", "mail", "bus"]
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -36,6 +37,17 @@ class Metrics:
             registry=self._registry,
         )
 
+        deliveries = Counter(
+            "dci_deliveries_total",
+            "Attempts to tell what happened: by webhook, mail or message bus, received or not.",
+            ["by", "outcome"],
+            registry=self._registry,
+        )
+        self._deliveries: dict[tuple[DeliveredBy, bool], Counter] = {
+            (by, received): deliveries.labels(by, "received" if received else "failed")
+            for by in get_args(DeliveredBy)
+            for received in (True, False)
+        }
         report_bytes = Counter(
             "dci_report_bytes_total",
             "Bytes of JUnit reports parsed: while they were arriving, or when they had arrived.",
@@ -51,6 +63,9 @@ class Metrics:
             self._children[(method, route, status)] = known
         known[0].inc()
         known[1].observe(seconds)
+
+    def count_delivery(self, by: DeliveredBy, *, received: bool) -> None:
+        self._deliveries[by, received].inc()
 
     def count_report_bytes(self, when: Literal["arriving", "arrived"], size: int) -> None:
         self._parsed[when].inc(size)

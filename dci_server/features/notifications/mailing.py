@@ -12,6 +12,7 @@ from dci_server.features.notifications import letters, mails
 from dci_server.features.notifications.mails import DueMail
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.outgoing.mail import (
     MailConnection,
     MailRefused,
@@ -31,9 +32,10 @@ log = structlog.get_logger("dci_server.mail")
 
 
 class Mailer:
-    def __init__(self, db: Connection, server: MailServer, *, links: str) -> None:
+    def __init__(self, db: Connection, server: MailServer, metrics: Metrics, *, links: str) -> None:
         self._db = db
         self._server = server
+        self._metrics = metrics
         self._links = links
         self._failures = 0
         self._paused_until = 0.0
@@ -71,6 +73,7 @@ class Mailer:
         pause = min(seconds_before_attempt(self._failures + 1), _LONGEST_PAUSE)
         self._paused_until = time.monotonic() + pause
         log.warning("mail waits for its server", reason=reason, seconds=round(pause))
+        self._metrics.count_delivery("mail", received=False)
         for due in waiting:
             await mails.note_failure(self._db, due, f"the mail server: {reason}", delay=pause)
 
@@ -89,8 +92,10 @@ class Mailer:
         try:
             await connection.send(message, due.email)
         except MailRefused as refusal:
+            self._metrics.count_delivery("mail", received=False)
             await mails.note_failure(self._db, due, str(refusal), delay=delay, is_final=refusal.is_final)
         else:
+            self._metrics.count_delivery("mail", received=True)
             await mails.note_sent(self._db, due.id)
 
 

@@ -12,6 +12,7 @@ from dci_server.features.notifications import bus_messages
 from dci_server.features.notifications.bus_messages import DueMessage
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.outgoing.bus import BusUnavailable, MessageBus, MessageRefused
 from dci_server.foundation.outgoing.patience import seconds_before_attempt
 
@@ -27,9 +28,10 @@ log = structlog.get_logger("dci_server.bus")
 
 
 class Publisher:
-    def __init__(self, db: Connection, bus: MessageBus) -> None:
+    def __init__(self, db: Connection, bus: MessageBus, metrics: Metrics) -> None:
         self._db = db
         self._bus = bus
+        self._metrics = metrics
         self._failures = 0
         self._paused_until = 0.0
         self._repeating = Repeating("bus", self._publish_due, idle=_IDLE_SECONDS)
@@ -71,7 +73,9 @@ class Publisher:
         for due, outcome in zip(list(waiting), outcomes, strict=True):
             if outcome is None:
                 confirmed.append(due)
+                self._metrics.count_delivery("bus", received=True)
             elif isinstance(outcome, MessageRefused):
+                self._metrics.count_delivery("bus", received=False)
                 delay = seconds_before_attempt(due.attempts + 1)
                 await bus_messages.note_failure(self._db, due, str(outcome), delay=delay)
             else:
@@ -97,5 +101,6 @@ class Publisher:
         pause = min(seconds_before_attempt(self._failures + 1), _LONGEST_PAUSE)
         self._paused_until = time.monotonic() + pause
         log.warning("messages wait for the bus", reason=reason, seconds=round(pause))
+        self._metrics.count_delivery("bus", received=False)
         for due in waiting:
             await bus_messages.note_failure(self._db, due, f"the bus: {reason}", delay=pause)

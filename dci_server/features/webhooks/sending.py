@@ -15,6 +15,7 @@ from dci_server.foundation.auth.secret_box import SecretBox
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.errors import ApiError
+from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.outgoing.patience import seconds_before_attempt
 from dci_server.foundation.outgoing.posting import Outcome, Poster, signature
 
@@ -30,10 +31,11 @@ log = structlog.get_logger("dci_server.webhooks")
 
 
 class WebhookSender:
-    def __init__(self, db: Connection, secrets: SecretBox, poster: Poster, *, timeout: float) -> None:
+    def __init__(self, db: Connection, secrets: SecretBox, poster: Poster, metrics: Metrics, *, timeout: float) -> None:
         self._db = db
         self._secrets = secrets
         self._poster = poster
+        self._metrics = metrics
         self._timeout = timeout
         self._repeating = Repeating("webhooks", self._send_due, idle=_IDLE_SECONDS)
         self._in_hands: dict[bool, dict[asyncio.Task[None], UUID]] = {False: {}, True: {}}
@@ -84,6 +86,7 @@ class WebhookSender:
 
     async def _deliver(self, due: Due) -> None:
         outcome = await self._post(due)
+        self._metrics.count_delivery("webhook", received=outcome.is_success)
         try:
             await self._note(due, outcome)
         except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

@@ -2,6 +2,7 @@
 """Who follows a laboratory hears of its failures, who follows a topic of its new components; nobody else, and once."""
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -233,6 +234,9 @@ async def test_a_refused_recipient_holds_up_no_other(client_of: ClientOf, world:
     )
     assert letter.recipients == ["admin_user@example.org"]
     assert [tuple(row) for row in states] == [("failed", "the recipient was refused: 550")]
+    metrics = (await client_of("alice").get("http://dci.test/metrics")).text
+    # Of the second letter to alice nobody waits for the end.
+    assert re.search(r'dci_deliveries_total\{by="mail",outcome="failed"\} [12]\.0', metrics)
 
 
 @pytest.mark.parametrize(("account", "sender"), [("hub@example.org", None), ("hub", "no-reply@example.org")])

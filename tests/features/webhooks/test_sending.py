@@ -67,11 +67,14 @@ async def test_a_failure_is_tried_again_later_under_the_same_id(client_of: Clien
         (failed,) = await _finished(alice, webhook["id"])
         await log.make_due()
         (delivered,) = await _finished(alice, webhook["id"], state="delivered")
+        metrics = (await alice.get("http://dci.test/metrics")).text
 
     assert (failed["state"], failed["status"], failed["answer"]) == ("waiting", 500, "oops")
     assert (delivered["state"], delivered["status"], delivered["attempts"]) == ("delivered", 200, 2)
     assert len({request.headers["dci-webhook-id"] for request in receiver.received}) == 1
     assert [request.headers["dci-webhook-attempt"] for request in receiver.received] == ["1", "2"]
+    for outcome in ("failed", "received"):
+        assert f'dci_deliveries_total{{by="webhook",outcome="{outcome}"}} 1.0' in metrics
 
 
 async def test_events_of_a_job_arrive_in_order_also_when_one_fails(client_of: ClientOf, world: World) -> None:
