@@ -37,6 +37,7 @@ _TAKE: LiteralString = (
         ) as due
         where webhooks.failures >= %(least_failures)s::integer and webhooks.failures < %(failures_below)s::integer
               and (webhooks.retry_at is null or webhooks.retry_at <= utc_now()) and webhooks.id <> all(%(busy)s::uuid[])
+              and coalesce(webhooks.team_id, '00000000-0000-0000-0000-000000000000') <> all(%(busy_teams)s::uuid[])
         limit %(most)s::integer
     )
     update webhooks_deliveries
@@ -44,7 +45,8 @@ _TAKE: LiteralString = (
     from taken, webhooks
     where webhooks_deliveries.id = taken.id and webhooks.id = webhooks_deliveries.webhook_id
     returning webhooks_deliveries.id, webhooks_deliveries.webhook_id, webhooks_deliveries.type,
-              webhooks_deliveries.attempts, webhooks_deliveries.body, webhooks.url, webhooks.sealed_secret
+              webhooks_deliveries.attempts, webhooks_deliveries.body, webhooks.url, webhooks.sealed_secret,
+              coalesce(webhooks.team_id, '00000000-0000-0000-0000-000000000000') as team_id
 """
 )
 _ANSWERED: LiteralString = (
@@ -55,10 +57,11 @@ _ANSWERED: LiteralString = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery in hands."""
+    """A delivery in hands. The hub's own webhooks are those of a team without a number."""
 
     id: UUID
     webhook_id: UUID
+    team_id: UUID
     type: str
     attempts: int
     body: str
@@ -67,7 +70,14 @@ class Due:
 
 
 async def take_due(
-    db: Connection, *, failing: bool, most: int, of_each: int, lease: float, busy: Sequence[UUID] = ()
+    db: Connection,
+    *,
+    failing: bool,
+    most: int,
+    of_each: int,
+    lease: float,
+    busy: Sequence[UUID] = (),
+    busy_teams: Sequence[UUID] = (),
 ) -> list[Due]:
     """Of webhooks that work, or of those that keep failing; never two about one subject of the same webhook."""
     rows = await fetch_rows(
@@ -79,6 +89,7 @@ async def take_due(
         of_each=of_each,
         lease=lease,
         busy=list(busy),
+        busy_teams=list(busy_teams),
     )
     return [Due(**dict(row)) for row in rows]
 

@@ -4,7 +4,6 @@
 import asyncio
 import time
 from collections import Counter
-from uuid import UUID
 
 import asyncpg
 import structlog
@@ -23,6 +22,8 @@ _AT_ONCE = 48
 _AT_ONCE_TO_FAILING = 16
 """Apart from those to webhooks that work, which therefore wait for none that does not answer."""
 _AT_ONCE_TO_ONE = 4
+_PARTS = 3
+"""A team that has a third of what is sent at once is given no more: its webhooks may all take their time to answer."""
 _SECONDS_TO_NOTE = 5.0
 _IDLE_SECONDS = 3.0
 _LONGEST_PAUSE = 8
@@ -38,7 +39,7 @@ class WebhookSender:
         self._metrics = metrics
         self._timeout = timeout
         self._repeating = Repeating("webhooks", self._send_due, idle=_IDLE_SECONDS)
-        self._in_hands: dict[bool, dict[asyncio.Task[None], UUID]] = {False: {}, True: {}}
+        self._in_hands: dict[bool, dict[asyncio.Task[None], Due]] = {False: {}, True: {}}
 
     def start(self) -> None:
         self._repeating.start()
@@ -67,19 +68,21 @@ class WebhookSender:
         in_hands = self._in_hands[failing]
         if len(in_hands) >= most:
             return False
-        per_webhook = Counter(in_hands.values())
+        per_webhook = Counter(due.webhook_id for due in in_hands.values())
+        per_team = Counter(due.team_id for due in in_hands.values())
         limit = 1 if failing else _AT_ONCE_TO_ONE
         taken = await take_due(
             self._db,
             failing=failing,
-            most=most - len(in_hands),
+            most=min(most - len(in_hands), most // _PARTS),
             of_each=limit,
             lease=self._timeout + _SECONDS_TO_NOTE,
             busy=[webhook_id for webhook_id, count in per_webhook.items() if count >= limit],
+            busy_teams=[team_id for team_id, count in per_team.items() if count >= most // _PARTS],
         )
         for due in taken:
             task = asyncio.create_task(self._deliver(due))
-            in_hands[task] = due.webhook_id
+            in_hands[task] = due
             task.add_done_callback(in_hands.pop)
             task.add_done_callback(lambda _task: self.wake())
         return bool(taken)

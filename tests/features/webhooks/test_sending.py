@@ -120,6 +120,20 @@ async def test_one_that_does_not_answer_delays_no_other(client_of: ClientOf, wor
     assert len(dead.received) <= 8
 
 
+async def test_a_team_with_many_that_do_not_answer_delays_no_other_team(client_of: ClientOf, world: World) -> None:
+    async with receiving(lambda _: None) as dead, receiving() as living:
+        for receiver, who, team, count in ((dead, "alice", "Blue", 15), (living, "bob", "Red", 1)):
+            for _ in range(count):
+                webhook = await made(client_of(who), receiver.url, team_id=world.ids[team])
+                log = Log(world, webhook["id"])
+                for event_id in range(4):
+                    await log.add(event_id)
+        await world.db.execute("notify deliveries")
+        await living.wait_for(4)
+
+    assert 16 <= len(dead.received) < 48
+
+
 async def test_one_that_keeps_failing_is_tried_seldom_and_recovers_at_once(client_of: ClientOf, world: World) -> None:
     alice = client_of("alice")
     is_well: list[bool] = []
