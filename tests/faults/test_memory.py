@@ -4,6 +4,7 @@
 import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from secrets import token_hex
 
 import httpx
 import pytest
@@ -225,6 +226,11 @@ def texts(*texts: bytes) -> list[bytes]:
     return [b"<testsuite>", *[b"<testcase><error>%b</error></testcase>" % text for text in texts], b"</testsuite>"]
 
 
+def types(long: bytes, count: int) -> list[bytes]:
+    cases = (b'<testcase name="%d"><error type="%b"/></testcase>' % (n, long) for n in range(count))
+    return [b"<testsuite>", *cases, b"</testsuite>"]
+
+
 _RECORDED, _READ = "application/junit", "application/xml"
 LOOKS: dict[str, tuple[list[bytes], dict[str, int]]] = {
     "600,000 cases": (tiny(600_000), {_RECORDED: 413, _READ: 413}),
@@ -234,6 +240,8 @@ LOOKS: dict[str, tuple[list[bytes], dict[str, int]]] = {
         [b"<a>", *[b'<testsuite><testcase name="%b&#128512;"/></testsuite>' % (b"x" * MIB)] * 7, b"</a>"],
         {_RECORDED: 200, _READ: 200},
     ),
+    "long types": (types(b"x" * MIB, 80), {_RECORDED: 200, _READ: 413}),
+    "long types that cannot be packed": (types(token_hex(MIB // 2).encode(), 80), {_RECORDED: 413, _READ: 413}),
     "a huge text": (texts(b"&#128512;" + b"x" * 7 * MIB), {_RECORDED: 200, _READ: 200}),
     "a huge text to escape": (texts(b'"' * 7 * MIB), {_RECORDED: 200, _READ: 200}),
     "few big texts": (texts(*[b"x\n" * (MIB // 2)] * 7), {_RECORDED: 200, _READ: 200}),

@@ -3,6 +3,7 @@
 
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from typing import NamedTuple, cast
 from uuid import UUID
 
@@ -23,6 +24,10 @@ MAX_CASES = 250_000
 _MOST_LOOKED_FOR = 1_000_000
 """Cases of the previous run, once for each suite of the report that has the name of theirs."""
 _ROWS_AT_ONCE = 500
+_BYTES_AT_ONCE = 16 * 1024 * 1024
+"""A tag may have megabytes (`junit.LONGEST_TAG`)."""
+_MOST_PACKED = 24 * 1024 * 1024
+"""Of what waits for its client; 250,000 cases with short names are a tenth of it."""
 _PIECE = 64 * 1024
 
 
@@ -32,16 +37,30 @@ async def read_report(call: Call, file: Record) -> AsyncIterator[bytes]:
     if result is None:
         return await unrecorded.read_report(call, file)
     if result["total"] + result["deletions"] > MAX_CASES or result["looked_for"] > _MOST_LOOKED_FOR:
-        raise TooLarge(
-            f"the report has more than {MAX_CASES} cases; read them in pages (GET /jobs/<id>/cases), "
-            "or download it (GET /files/<id>/content)"
-        )
+        raise _too_large(f"more than {MAX_CASES} cases")
+    previous = await find_file(call.db, result["previous_file_id"]) if result["previous_number"] else None
     # One at a time, and packed: whatever its client does, a report waits in little memory and holds no connection.
     async with call.services.reading_a_report:
         suites = [_pack(batch) async for batch in queries.list_suites(call.db, result["number"], _ROWS_AT_ONCE)]
-        cases = [_pack(batch) async for batch in queries.list_report(call.db, result, _ROWS_AT_ONCE)]
-    previous = await find_file(call.db, result["previous_file_id"]) if result["previous_number"] else None
+        at_once = _ROWS_AT_ONCE
+        if file["size"] + (previous["size"] if previous else 0) > _BYTES_AT_ONCE // 4:
+            longest = await queries.size_of_longest(call.db, result)
+            at_once = max(1, min(at_once, _BYTES_AT_ONCE // max(1, longest)))
+        cases: list[bytes] = []
+        packed = 0
+        async with aclosing(queries.list_report(call.db, result, at_once)) as batches:
+            async for batch in batches:
+                cases.append(_pack(batch))
+                packed += len(cases[-1])
+                if packed > _MOST_PACKED:
+                    raise _too_large("too long names, types and messages")
     return _gathered(_answer(file, result, suites, cases, _Texts(call, file, result, previous)))
+
+
+def _too_large(what: str) -> TooLarge:
+    return TooLarge(
+        f"the report has {what}; read its cases in pages (GET /jobs/<id>/cases), or download it (GET /files/<id>/content)"
+    )
 
 
 class _SuiteRow(NamedTuple):

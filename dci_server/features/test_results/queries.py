@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of test results."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import LiteralString
 from uuid import UUID
 
@@ -313,7 +313,23 @@ _REMOVED_CASES: LiteralString = (
 )
 
 
-def list_report(db: Connection, result: Record, size: int) -> AsyncIterator[list[Record]]:
+async def size_of_longest(db: Connection, result: Record) -> int:
+    """The bytes that a case takes with its names, in the report or in what it was compared with; less its message."""
+    return await fetch_value(
+        db,
+        """select coalesce(max(octet_length(test_names.name) + octet_length(test_names.classname)
+                               + coalesce(octet_length(cases.type), 0)), 0)
+           from cases join test_names on test_names.id = cases.test_id
+           where cases.created_at = %(cases_at)s::timestamp and cases.number = %(number)s::bigint
+                 or cases.created_at = %(previous_at)s::timestamp and cases.number = %(previous_number)s::bigint""",
+        cases_at=result["cases_at"],
+        number=result["number"],
+        previous_at=result["previous_at"],
+        previous_number=result["previous_number"],
+    )
+
+
+def list_report(db: Connection, result: Record, size: int) -> AsyncGenerator[list[Record]]:
     """The cases by suite and name; of repeated ones the last comes last."""
     order: LiteralString = ' order by suite, name collate "C", classname collate "C", position'
     if result["previous_number"] is None or not result["deletions"]:

@@ -5,7 +5,7 @@ SQL is `LiteralString`: with the type checker, text built from user input cannot
 PostgreSQL built; its bytes go to the client untouched, typed by the struct that describes them.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -108,7 +108,9 @@ async def copy_rows(
     await db.copy_records_to_table(table, records=rows, columns=columns)
 
 
-async def fetch_batches(db: Connection, sql: LiteralString, size: int, **params: object) -> AsyncIterator[list[Record]]:
+async def fetch_batches(
+    db: Connection, sql: LiteralString, size: int, **params: object
+) -> AsyncGenerator[list[Record]]:
     """The rows of a long answer, few at a time. A connection is taken until the last of them: do not wait for a client."""
     text, values = positional(sql, params)
     async with transaction(db) as connection:
