@@ -184,6 +184,7 @@ def _of_caller(caller: Identity, user_agent: str, client_version: str) -> dict[s
         "pre_release": caller.has_pre_release_access,
         "any_topic": caller.reads_everything,
         "reads_all": caller.reads_everything,
+        "actor_id": str(caller.id),
         "user_agent": user_agent,
         "client_version": client_version,
     }

@@ -109,6 +109,7 @@ _DONE: LiteralString = (
            %(data)s::json, %(previous_job_id)s::uuid, %(update_previous_job_id)s::uuid, %(pipeline_id)s::uuid,
            %(user_agent)s::text, %(client_version)s::text
     from topic, remoteci, accepted
+    where set_config('dci.actor', %(actor_id)s::text, true) is not null
     returning """
     + JOB_COLUMNS
     + """, jobs.data
