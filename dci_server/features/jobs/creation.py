@@ -9,6 +9,7 @@ from typing import LiteralString
 
 from dci_server.features.jobs.queries import JOB_COLUMNS
 from dci_server.foundation.database.connection import Connection, Record, fetch_row
+from dci_server.foundation.events.actor import BY_ACTOR
 from dci_server.foundation.identifiers import new_id
 
 _BEGIN: LiteralString = """
@@ -109,8 +110,9 @@ _DONE: LiteralString = (
            %(data)s::json, %(previous_job_id)s::uuid, %(update_previous_job_id)s::uuid, %(pipeline_id)s::uuid,
            %(user_agent)s::text, %(client_version)s::text
     from topic, remoteci, accepted
-    where set_config('dci.actor', %(actor_id)s::text, true) is not null
-    returning """
+    where """
+    + BY_ACTOR
+    + """ returning """
     + JOB_COLUMNS
     + """, jobs.data
 ), attached as (

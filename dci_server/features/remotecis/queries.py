@@ -8,6 +8,7 @@ from dci_server.features.remotecis.model import ChangedRemoteci, NewRemoteci, Re
 from dci_server.features.teams.queries import LIVING_TEAM, REMOTECI_COLUMNS, STATES, TEAM_COLUMNS
 from dci_server.features.users.queries import USER_COLUMNS
 from dci_server.foundation.auth.client_secrets import REMOTECIS, SHOWN, NewSecret, first_secret
+from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.changes import ARCHIVE, Assignments, Change, assignments, change_row
 from dci_server.foundation.database.connection import (
     Connection,
@@ -20,6 +21,7 @@ from dci_server.foundation.database.connection import (
     fetch_value,
 )
 from dci_server.foundation.database.sql import Condition
+from dci_server.foundation.events.actor import BY_ACTOR
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
 
@@ -91,7 +93,7 @@ async def find_remoteci(db: Connection, remoteci_id: UUID, *conditions: Conditio
 
 
 async def insert_remoteci(
-    db: Connection, remoteci_id: UUID, new: NewRemoteci, secret: NewSecret
+    db: Connection, remoteci_id: UUID, new: NewRemoteci, secret: NewSecret, caller: Identity
 ) -> Json[RemoteciWithSecret]:
     """The answer carries the secret; the table only what is sealed."""
     return Json(
@@ -99,15 +101,18 @@ async def insert_remoteci(
             db,
             """with created as (
                    insert into remotecis (id, name, team_id, data, public, state)
-                   values (%(id)s::uuid, %(name)s::text, """
+                   select %(id)s::uuid, %(name)s::text, """
             + LIVING_TEAM
-            + """, %(data)s::json, %(public)s::boolean, %(state)s::text)
-                   returning *)"""
+            + """, %(data)s::json, %(public)s::boolean, %(state)s::text
+                   where """
+            + BY_ACTOR
+            + " returning *)"
             + first_secret(REMOTECIS)
             + " select row_to_json(r) from (select "
             + REMOTECI_COLUMNS
             + SHOWN
             + " from created as remotecis) as r",
+            actor_id=str(caller.id),
             id=remoteci_id,
             name=new.name,
             team_id=new.team_id,

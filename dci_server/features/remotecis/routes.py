@@ -81,7 +81,7 @@ async def create_remoteci(call: Call) -> Response:
     remoteci_id = uuid4()
     secret = NewSecret.for_owner(call.services.secrets, remoteci_id)
     with refusing_duplicates():
-        remoteci = await queries.insert_remoteci(call.db, remoteci_id, new, secret)
+        remoteci = await queries.insert_remoteci(call.db, remoteci_id, new, secret, call.caller)
     return answer("remoteci", remoteci, status=201, etag=True)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from dci_server.features.teams.model import ChangedTeam, NewTeam, Team, TeamColumns
+from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.changes import Change, assignments, change_row
 from dci_server.foundation.database.connection import (
     Connection,
@@ -21,6 +22,7 @@ from dci_server.foundation.database.connection import (
     fetch_value,
 )
 from dci_server.foundation.database.sql import Condition
+from dci_server.foundation.events.actor import BY_ACTOR
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
 
@@ -67,18 +69,21 @@ async def find_team(db: Connection, team_id: UUID, visible: Condition) -> Json[T
     return await fetch_one(db, Team, TEAM + " from teams", by_id("teams", team_id), visible)
 
 
-async def insert_team(db: Connection, new: NewTeam) -> Json[TeamColumns]:
+async def insert_team(db: Connection, new: NewTeam, caller: Identity) -> Json[TeamColumns]:
     return Json(
         await fetch_value(
             db,
             """with created as (
                    insert into teams (name, country, external, has_pre_release_access, state)
-                   values (%(name)s::text, %(country)s::text, %(external)s::boolean, %(pre_release)s::boolean,
-                           %(state)s::text)
-                   returning *)
+                   select %(name)s::text, %(country)s::text, %(external)s::boolean, %(pre_release)s::boolean,
+                          %(state)s::text
+                   where """
+            + BY_ACTOR
+            + """ returning *)
                select row_to_json(t) from (select """
             + TEAM_COLUMNS
             + " from created as teams) as t",
+            actor_id=str(caller.id),
             name=new.name,
             country=new.country,
             external=new.external,

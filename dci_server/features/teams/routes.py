@@ -54,7 +54,7 @@ async def create_team(call: Call) -> Response:
     require_plain_name("name", new.name)
     require_plain_name("country", new.country)
     with refusing_duplicates():
-        team = await queries.insert_team(call.db, new)
+        team = await queries.insert_team(call.db, new, call.caller)
     return answer("team", team, status=201, etag=True)
 
 

@@ -11,6 +11,7 @@ from dci_server.features.teams.queries import STATES
 from dci_server.features.topics.model import ChangedTopic, NewTopic, Subscribed, Topic, TopicOfProduct
 from dci_server.features.users.model import UserColumns
 from dci_server.features.users.queries import USER_COLUMNS
+from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.changes import Assignments, Change, assignments, change_row
 from dci_server.foundation.database.connection import (
     Connection,
@@ -24,6 +25,7 @@ from dci_server.foundation.database.connection import (
     fetch_value,
 )
 from dci_server.foundation.database.sql import EVERYTHING, Condition
+from dci_server.foundation.events.actor import BY_ACTOR
 from dci_server.foundation.listing.columns import Column, Columns
 from dci_server.foundation.listing.parameters import Listing
 
@@ -93,19 +95,22 @@ async def find_state(db: Connection, topic_id: UUID, usable: Condition) -> Recor
     )
 
 
-async def insert_topic(db: Connection, new: NewTopic) -> Json[TopicOfProduct]:
+async def insert_topic(db: Connection, new: NewTopic, caller: Identity) -> Json[TopicOfProduct]:
     return Json(
         await fetch_value(
             db,
             """with created as (
                    insert into topics (name, product_id, next_topic_id, component_types, component_types_optional,
                                        export_control, data, state)
-                   values (%(name)s::text, %(product_id)s::uuid, %(next_topic_id)s::uuid, %(types)s::text[],
-                           %(optional)s::json, %(export_control)s::boolean, %(data)s::json, %(state)s::text)
-                   returning *)
+                   select %(name)s::text, %(product_id)s::uuid, %(next_topic_id)s::uuid, %(types)s::text[],
+                          %(optional)s::json, %(export_control)s::boolean, %(data)s::json, %(state)s::text
+                   where """
+            + BY_ACTOR
+            + """ returning *)
                select row_to_json(t) from (select """
             + TOPIC_COLUMNS
             + " from created as topics) as t",
+            actor_id=str(caller.id),
             name=new.name,
             product_id=new.product_id,
             next_topic_id=new.next_topic_id,

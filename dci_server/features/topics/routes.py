@@ -40,7 +40,7 @@ async def create_topic(call: Call) -> Response:
     access.CREATE.require(call.caller)
     require_plain_name("name", new.name)
     with refusing_duplicates():
-        topic = await queries.insert_topic(call.db, new)
+        topic = await queries.insert_topic(call.db, new, call.caller)
     return answer("topic", topic, status=201, etag=True)
 
 
