@@ -41,8 +41,8 @@ class House:
         self.answered = Answered()
 
     def opens(self, workers: int) -> Running:
-        """At the first try."""
-        self.running = start(self.data, self.port, DCI_WORKERS=str(workers))
+        """At the first try. Nothing is packed, however long it takes: the store holds what is too big for a row."""
+        self.running = start(self.data, self.port, DCI_WORKERS=str(workers), DCI_PACK_AFTER_SECONDS="0")
         return self.running
 
 
