@@ -87,7 +87,13 @@ class AuditLog:
         await self._looking.stop()
         try:
             await self.flush()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            TimeoutError,
+        ) as error:
             reason = type(error).__name__
             log.error("audits are left to the next start", lost=len(self._remembered), reason=reason)
         self._close_journals()

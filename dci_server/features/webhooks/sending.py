@@ -92,7 +92,14 @@ class WebhookSender:
         self._metrics.count_delivery("webhook", received=outcome.is_success)
         try:
             await self._note(due, outcome)
-        except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (
+            ApiError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            TimeoutError,
+        ) as error:
             # It is due again in a moment, and may be received twice.
             log.warning("an outcome could not be noted", delivery=str(due.id), reason=type(error).__name__)
 

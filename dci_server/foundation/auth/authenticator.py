@@ -448,14 +448,27 @@ class Authenticator:
             async with asyncio.timeout(_SECONDS_FOR_NOTES):
                 await self.last_use.write()
                 await self.attempts.forget_old()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ApiError) as error:
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            TimeoutError,
+            ApiError,
+        ) as error:
             log.warning("could not write down who was seen", kind=type(error).__name__)
 
     async def _listen(self) -> None:
         while True:
             try:
                 await self._listen_until_lost()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                TimeoutError,
+            ) as error:
                 log.warning("not listening for changed identities", kind=type(error).__name__)
             self._listening = False
             self.forget()

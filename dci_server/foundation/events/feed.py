@@ -269,7 +269,14 @@ class EventFeed:
         while True:
             try:
                 await self._listen_until_lost()
-            except (ApiError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (
+                ApiError,
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                TimeoutError,
+            ) as error:
                 log.warning("not listening for events", kind=type(error).__name__)
             await asyncio.sleep(_SECONDS_TO_RECOVER)
 

@@ -86,7 +86,14 @@ class EventNumbering:
             except asyncpg.CheckViolationError:
                 next_cleaning = monotonic()  # There is no partition for today.
                 await asyncio.sleep(_SECONDS_TO_RECOVER)
-            except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except (
+                ApiError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+                TimeoutError,
+            ) as error:
                 log.warning("events wait for their ids", reason=type(error).__name__)
                 await asyncio.sleep(_SECONDS_TO_RECOVER)
 

@@ -9,7 +9,9 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from dci_server.foundation.events.numbering import keep_partitions, number, number_all
+from dci_server.foundation.database.connection import Connection, open_pool
+from dci_server.foundation.events import numbering
+from dci_server.foundation.events.numbering import EventNumbering, keep_partitions, number, number_all
 from tests.conftest import World
 
 _WRITE = "insert into events_outbox (type, subject_kind, subject_id, data) values ($1, 'test', gen_random_uuid(), '{}')"
@@ -146,3 +148,35 @@ async def test_weeks_that_are_old_go_and_those_to_come_are_there(world: World) -
     assert dropped == 1
     assert [name for _, name in await _numbered(world)] == ["recent"]
     assert await world.db.fetchval(weeks) == ahead >= 3
+
+
+@pytest.mark.parametrize(
+    "failure", [asyncpg.InternalClientError("a connection is torn down"), ConnectionResetError(), TimeoutError()]
+)
+async def test_numbering_outlives_a_database_that_goes_away(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    failed = asyncio.Event()
+
+    async def number_at_second_try(db: Connection) -> int | None:
+        if not failed.is_set():
+            failed.set()
+            raise failure
+        return await number(db)
+
+    monkeypatch.setattr(numbering, "number", number_at_second_try)
+    monkeypatch.setattr(numbering, "_SECONDS_TO_RECOVER", 0)
+    pool = await open_pool(database_url, size=1)
+    running = EventNumbering(pool, timedelta(days=30))
+    await world.db.execute(_WRITE, "later")
+    await running.start()
+    running.wake()
+
+    async with asyncio.timeout(30):
+        while not await _numbered(world):
+            await asyncio.sleep(0.01)
+            running.wake()
+    await running.stop()
+    await pool.close()
+
+    assert [name for _, name in await _numbered(world)] == ["later"]
