@@ -13,6 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from dci_server.foundation.errors import Unavailable
+
 _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _LOCK = 4_025_061_123
 """Any number, always the same: two servers that start together migrate one after the other."""
@@ -34,12 +36,21 @@ def newest_revision() -> str:
 
 
 async def migrate(url: str, target: str = "head") -> list[str]:
-    """Applies what is missing up to the target, in one transaction; the revisions that were applied, in order."""
+    """Applies what is missing up to the target, in one transaction; the revisions that were applied, in order.
+
+    Raises Unavailable when a newer version has been here.
+    """
     applied: list[str] = []
     scripts = _scripts()
     environment = EnvironmentContext(Config(), scripts)
 
     def steps(current: Any, _: MigrationContext) -> list[RevisionStep]:
+        unknown = set(current) - {script.revision for script in scripts.walk_revisions()}
+        if unknown:
+            raise Unavailable(
+                f"the schema of the database ({', '.join(sorted(unknown))}) is of a newer dci-server than this one, which"
+                f" knows up to {newest_revision()}; run the newer version, or restore a backup made before it"
+            )
         wanted: list[RevisionStep] = scripts._upgrade_revs(target, current)  # pyright: ignore
         applied.extend(str(step.to_revisions_no_deps[0]) for step in wanted)
         return wanted

@@ -9,6 +9,7 @@ import pytest
 
 from dci_server.foundation.database.embedded import EmbeddedPostgres
 from dci_server.foundation.database.migrate import migrate
+from dci_server.foundation.errors import Unavailable
 
 
 @pytest.fixture
@@ -46,6 +47,18 @@ async def test_jobs_that_are_there_already_are_counted_by_state(empty: str) -> N
         "update jobs set state = 'archived' where state = 'active'; delete from jobs where state = 'inactive'"
     )
     assert await _totals(db) == {}
+    await db.close()
+
+
+async def test_a_schema_of_a_newer_version_is_left_as_it_is(empty: str) -> None:
+    await migrate(empty)
+    db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(empty)
+    await db.execute("update alembic_version set version_num = '9999'")
+
+    with pytest.raises(Unavailable, match=r"\(9999\) is of a newer dci-server than this one"):
+        await migrate(empty)
+
+    assert await db.fetchval("select version_num from alembic_version") == "9999"
     await db.close()
 
 
