@@ -8,11 +8,12 @@ that resolves to something else a moment later changes nothing.
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpcore
@@ -36,6 +37,8 @@ _LOOPBACK = IPv4Address("127.0.0.1")
 _LOOPBACK_NAME = re.compile(r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(localhost|loopback)")
 """What is loopback everywhere (RFC 6761), and what the hosts files of Linux call it."""
 
+_MOST_READ = 256 * 1024
+"""Of an answer, heads and bodies together."""
 _LONGEST_URL = 2000
 _URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?\.?|[0-9a-f:.]+", re.IGNORECASE)
@@ -182,6 +185,36 @@ def _literal(host: str) -> list[Address]:
     return [ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
 
 
+class _BoundedStream(httpcore.AsyncNetworkStream):
+    """Reads so much between two requests and no more: interim answers (RFC 9110 §15.2) may go on for ever."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._read = 0
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._read >= _MOST_READ:
+            raise httpcore.RemoteProtocolError("the answer does not end")
+        read = await self._stream.read(max_bytes, timeout)
+        self._read += len(read)
+        return read
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._read = 0
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Makes the connections of an HTTP client: name by name, to addresses that were judged."""
 
@@ -203,7 +236,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in sorted(one_of_each, key=lambda one: one.version):
             try:
-                return await self._network.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                stream = await self._network.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                return _BoundedStream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         assert failure is not None

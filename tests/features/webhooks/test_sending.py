@@ -77,6 +77,17 @@ async def test_a_failure_is_tried_again_later_under_the_same_id(client_of: Clien
         assert f'dci_deliveries_total{{by="webhook",outcome="{outcome}"}} 1.0' in metrics
 
 
+async def test_an_answer_that_goes_on_in_interim_ones_is_read_in_part(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    interim = b"HTTP/1.1 102 Processing\r\n\r\n" * 20_000
+    async with receiving(lambda _: interim + answering(200)) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        await alice.post(f"/webhooks/{webhook['id']}/ping")
+        (logged,) = await _finished(alice, webhook["id"])
+
+    assert (logged["status"], logged["error"]) == (None, "what answered does not speak HTTP, or broke off")
+
+
 async def test_events_of_a_job_arrive_in_order_also_when_one_fails(client_of: ClientOf, world: World) -> None:
     alice, job, other = client_of("alice"), uuid4(), uuid4()
     fails = {2}
