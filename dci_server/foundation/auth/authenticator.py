@@ -396,7 +396,7 @@ class Authenticator:
 
     async def _sso_user(self, login: SsoLogin) -> _User:
         """Remembered for exactly what the token says, so that a token that says otherwise is looked at."""
-        identifier = await settle(self._db, login)
+        identifier = await settle(self._db, login, when_changing=self.tell_of_change)
         generation = self._generation
         row = await fetch_row(self._db, _FIND_USER_BY_ID, id=identifier)
         if row is None:

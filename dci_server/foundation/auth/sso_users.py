@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user behind a token: found, linked, brought up to date, or created (auth §5.5, decision 29)."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from dci_server.foundation.auth.bearer import CANNOT_CREATE, SsoLogin
@@ -66,8 +67,8 @@ _UPDATE = """
 """
 
 
-async def settle(db: Connection, login: SsoLogin) -> UUID:
-    """The id of an active user who is what the token says. Raises NotAuthenticated."""
+async def settle(db: Connection, login: SsoLogin, *, when_changing: Callable[[], None]) -> UUID:
+    """The id of an active user who is what the token says; what changed for it is told. Raises NotAuthenticated."""
     for _ in range(_ROUNDS):
         known = await fetch_row(db, _FIND, subject=login.subject, username=login.username)
         if known is None:
@@ -79,6 +80,7 @@ async def settle(db: Connection, login: SsoLogin) -> UUID:
         if _is_up_to_date(known, login):
             return known["id"]
         await _update(db, known, login)
+        when_changing()
     raise NotAuthenticated(
         CANNOT_CREATE,
         {"error": "another account has this name, e-mail or subject, or is disabled; ask an administrator"},
