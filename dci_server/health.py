@@ -8,7 +8,7 @@ import msgspec
 
 from dci_server.foundation import metrics
 from dci_server.foundation.auth.rules import NOBODY_NEEDED
-from dci_server.foundation.database.connection import fetch_value
+from dci_server.foundation.database.connection import DATABASE_ERRORS, fetch_value
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.http import Response, Route, Services, encode
@@ -66,7 +66,7 @@ async def prometheus(services: Services) -> Response:
 async def _database(services: Services) -> str:
     try:
         await asyncio.wait_for(fetch_value(services.db, "select 1"), _PATIENCE_SECONDS)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+    except DATABASE_ERRORS:
         return "does not answer; check DATABASE_URL and the database's log"
     return "ok"
 

@@ -12,14 +12,13 @@ from http import HTTPStatus
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import structlog
 from msgspec.structs import astuple
 
 from dci_server.foundation.audit_journal import Audited, Journal, journals_in, line_of, pieces_of
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.background import Repeating
-from dci_server.foundation.database.connection import Connection, execute, fetch_value
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection, execute, fetch_value
 from dci_server.foundation.identifiers import new_id
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.storage.store import MIB
@@ -87,13 +86,7 @@ class AuditLog:
         await self._looking.stop()
         try:
             await self.flush()
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-            TimeoutError,
-        ) as error:
+        except DATABASE_ERRORS as error:
             reason = type(error).__name__
             log.error("audits are left to the next start", lost=len(self._remembered), reason=reason)
         self._close_journals()

@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import asyncpg
 import structlog
 
+from dci_server.foundation.database.connection import DATABASE_ERRORS
 from dci_server.foundation.errors import ApiError
 
 _SECONDS_AFTER_A_FAILURE = 2.0
@@ -56,7 +56,7 @@ class Repeating:
     async def _found_work(self) -> bool:
         try:
             return await self._once()
-        except (ApiError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (ApiError, *DATABASE_ERRORS) as error:
             log.warning("work waits", work=self._name, reason=type(error).__name__)
         except Exception as error:  # what nobody foresaw must not end the work of this process for good
             log.exception("work failed", work=self._name, exc_info=error)

@@ -23,7 +23,7 @@ from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.auth.rules import Rule
 from dci_server.foundation.auth.secret_box import SecretBox
 from dci_server.foundation.content import ContentReader
-from dci_server.foundation.database.connection import Connection, Json
+from dci_server.foundation.database.connection import Connection, Json, is_database_away
 from dci_server.foundation.errors import (
     ApiError,
     MethodNotAllowed,
@@ -556,15 +556,6 @@ class _Unforeseen(ApiError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-_DATABASE_IS_GONE = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a statement on a connection that is being torn down
-    OSError,
-    TimeoutError,
-)
-
-
 def _translate(error: Exception, request_id: str) -> ApiError:
     """Database text never reaches a client; the log and the request id find the rest."""
     if isinstance(error, ApiError):
@@ -578,12 +569,9 @@ def _translate(error: Exception, request_id: str) -> ApiError:
     if isinstance(error, asyncpg.ProgramLimitExceededError):
         log.warning("database refused a long value", request_id=request_id, kind=type(error).__name__)
         return ApiError("a value is too long to be kept: shorten the tags and names", {"request_id": request_id})
-    if isinstance(error, _DATABASE_IS_GONE):
+    if is_database_away(error):
         log.error("database or network failed", request_id=request_id, kind=type(error).__name__)
         return Unavailable("the database does not answer; try again in a moment")
-    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(("57", "53", "40", "08")):
-        log.error("database unavailable", request_id=request_id, kind=type(error).__name__)
-        return Unavailable("the database is not available; try again in a moment")
     log.exception("unforeseen error", request_id=request_id, exc_info=error)
     return _Unforeseen("an error on our side; tell an administrator the request id", {"request_id": request_id})
 

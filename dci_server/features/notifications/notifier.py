@@ -12,7 +12,7 @@ import structlog
 from dci_server.features.notifications import bus_messages, mails
 from dci_server.features.webhooks import due
 from dci_server.foundation.background import Repeating
-from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection
 
 _SECONDS_BETWEEN_CLEANINGS = 3600.0
 _DAYS_KEPT = 30
@@ -66,13 +66,7 @@ class Notifier:
         while True:
             try:
                 await self._listen_until_lost()
-            except (
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                TimeoutError,
-            ) as error:
+            except DATABASE_ERRORS as error:
                 log.warning("not listening for what is to be told", kind=type(error).__name__)
             await asyncio.sleep(1)
 

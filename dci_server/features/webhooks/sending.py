@@ -5,14 +5,13 @@ import asyncio
 import time
 from collections import Counter
 
-import asyncpg
 import structlog
 
 from dci_server import __version__
 from dci_server.features.webhooks.due import Due, note_failure, note_success, take_due
 from dci_server.foundation.auth.secret_box import SecretBox
 from dci_server.foundation.background import Repeating
-from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.outgoing.patience import seconds_before_attempt
@@ -92,14 +91,7 @@ class WebhookSender:
         self._metrics.count_delivery("webhook", received=outcome.is_success)
         try:
             await self._note(due, outcome)
-        except (
-            ApiError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-            TimeoutError,
-        ) as error:
+        except (ApiError, *DATABASE_ERRORS) as error:
             # It is due again in a moment, and may be received twice.
             log.warning("an outcome could not be noted", delivery=str(due.id), reason=type(error).__name__)
 

@@ -40,7 +40,7 @@ from dci_server.foundation.auth.signatures import (
     require_signature,
 )
 from dci_server.foundation.auth.sso_users import settle
-from dci_server.foundation.database.connection import Connection, Record, fetch_row, fetch_rows
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection, Record, fetch_row, fetch_rows
 from dci_server.foundation.errors import ApiError, NotAuthenticated, PreconditionFailed, Unavailable
 
 log = structlog.get_logger("dci_server.auth")
@@ -448,27 +448,14 @@ class Authenticator:
             async with asyncio.timeout(_SECONDS_FOR_NOTES):
                 await self.last_use.write()
                 await self.attempts.forget_old()
-        except (
-            OSError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            TimeoutError,
-            ApiError,
-        ) as error:
+        except (ApiError, *DATABASE_ERRORS) as error:
             log.warning("could not write down who was seen", kind=type(error).__name__)
 
     async def _listen(self) -> None:
         while True:
             try:
                 await self._listen_until_lost()
-            except (
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                TimeoutError,
-            ) as error:
+            except DATABASE_ERRORS as error:
                 log.warning("not listening for changed identities", kind=type(error).__name__)
             self._listening = False
             self.forget()

@@ -25,6 +25,24 @@ Connection: TypeAlias = "Pool | asyncpg.Connection[Record]"
 
 STATEMENT_TIMEOUT_SECONDS = 25
 
+DATABASE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement on a connection that is being torn down
+    OSError,
+    TimeoutError,
+)
+"""What a statement raises: the database refuses it, takes too long over it, or is away."""
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Whether the same statement may well succeed in a moment: nothing is wrong with it."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return False
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(("57", "53", "40", "08"))
+    return isinstance(error, DATABASE_ERRORS)
+
 
 class Json(Generic[T]):
     """JSON text of a `T`, as PostgreSQL built it."""
@@ -61,7 +79,7 @@ async def open_pool(url: str, *, size: int = 10) -> Pool:
     pool = Pool(connect, size)
     try:
         await pool.open()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+    except DATABASE_ERRORS as error:
         raise Unavailable(f"the database does not answer ({type(error).__name__}); check DATABASE_URL") from error
     return pool
 

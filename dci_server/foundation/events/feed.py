@@ -21,7 +21,7 @@ import structlog
 
 from dci_server.foundation.auth.authenticator import Authentication, Authenticator
 from dci_server.foundation.auth.identity import Identity
-from dci_server.foundation.database.connection import Connection
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection
 from dci_server.foundation.errors import ApiError, Unavailable
 from dci_server.foundation.events.line import Line
 
@@ -269,14 +269,7 @@ class EventFeed:
         while True:
             try:
                 await self._listen_until_lost()
-            except (
-                ApiError,
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                TimeoutError,
-            ) as error:
+            except (ApiError, *DATABASE_ERRORS) as error:
                 log.warning("not listening for events", kind=type(error).__name__)
             await asyncio.sleep(_SECONDS_TO_RECOVER)
 

@@ -13,7 +13,7 @@ from time import monotonic
 import asyncpg
 import structlog
 
-from dci_server.foundation.database.connection import Connection, fetch_value
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection, fetch_value
 from dci_server.foundation.errors import ApiError
 
 MOST_AT_ONCE = 2_000
@@ -86,14 +86,7 @@ class EventNumbering:
             except asyncpg.CheckViolationError:
                 next_cleaning = monotonic()  # There is no partition for today.
                 await asyncio.sleep(_SECONDS_TO_RECOVER)
-            except (
-                ApiError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                OSError,
-                TimeoutError,
-            ) as error:
+            except (ApiError, *DATABASE_ERRORS) as error:
                 log.warning("events wait for their ids", reason=type(error).__name__)
                 await asyncio.sleep(_SECONDS_TO_RECOVER)
 
