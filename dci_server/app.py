@@ -26,9 +26,10 @@ from dci_server.features.jobs_events import routes as jobs_events
 from dci_server.features.jobstates import routes as jobstates
 from dci_server.features.keys_values import routes as keys_values
 from dci_server.features.notifications.fan_out import FanOut
-from dci_server.features.notifications.mailing import Mailer
+from dci_server.features.notifications.mailing import MAILS, Mailer
 from dci_server.features.notifications.notifier import Notifier
-from dci_server.features.notifications.publishing import Publisher
+from dci_server.features.notifications.outbox import Outbox
+from dci_server.features.notifications.publishing import MESSAGES, Publisher
 from dci_server.features.packs.upkeep import packer
 from dci_server.features.pipelines import routes as pipelines
 from dci_server.features.products import routes as products
@@ -196,9 +197,9 @@ async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[N
     poster = Poster(services.targets, timeout=timeout)
     sender = WebhookSender(pool, services.secrets, poster, services.metrics, timeout=timeout)
     mail = settings.mail_server
-    mailers = [] if mail is None else [Mailer(pool, mail, services.metrics, links=settings.ui_url)]
+    mailers = [] if mail is None else [Outbox(pool, MAILS, Mailer(mail, links=settings.ui_url), services.metrics)]
     bus = settings.message_bus
-    publishers = [] if bus is None else [Publisher(pool, bus, services.metrics)]
+    publishers = [] if bus is None else [Outbox(pool, MESSAGES, Publisher(pool, bus), services.metrics)]
     fan_out = FanOut(pool, links=settings.ui_url, with_mail=mail is not None, with_bus=bus is not None)
     notifier = Notifier(pool, url, {"events": [fan_out], "deliveries": [sender, *mailers, *publishers]})
     notifier.start()

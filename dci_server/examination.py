@@ -19,8 +19,7 @@ from dci_server.foundation.database.connection import Connection, fetch_rows, fe
 from dci_server.foundation.database.embedded import EmbeddedPostgresError, url_of_running
 from dci_server.foundation.database.migrate import newest_revision
 from dci_server.foundation.errors import ApiError
-from dci_server.foundation.outgoing.bus import BusUnavailable
-from dci_server.foundation.outgoing.mail import MailServerUnavailable
+from dci_server.foundation.outgoing.carriers import CarrierUnavailable
 from dci_server.foundation.storage import StoreUrlError, open_store
 from dci_server.foundation.storage.removal import Unreferenced, count_unreferenced, count_waiting
 from dci_server.settings import Settings
@@ -204,7 +203,7 @@ async def _look_at_mail(settings: Settings) -> str:
     try:
         async with server.connection():
             found = f"sent as {server.sender} through {place}"
-    except MailServerUnavailable as error:
+    except CarrierUnavailable as error:
         raise Problem(f"{place}: {error}; see DCI_EMAIL_SERVER and the variables that begin like it") from error
     _require_own_hosts(settings, server.sender, found)
     return found
@@ -228,7 +227,7 @@ async def _look_at_bus(settings: Settings) -> str:
     try:
         async with bus.connection():
             return f"job_started and job_finished to {bus.exchange} at {bus.place}"
-    except BusUnavailable as error:
+    except CarrierUnavailable as error:
         raise Problem(f"{bus.place}: {error}; see AMQP_BROKER_URL and the variables that begin with AMQP_") from error
 
 

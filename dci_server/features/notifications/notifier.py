@@ -4,19 +4,19 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import LiteralString, Protocol
 
 import asyncpg
 import structlog
 
-from dci_server.features.notifications import bus_messages, mails
-from dci_server.features.webhooks import due
+from dci_server.features.notifications.outbox import forget_old
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection
 
 _SECONDS_BETWEEN_CLEANINGS = 3600.0
 _DAYS_KEPT = 30
 _AT_ONCE = 5000
+_CLEANED: tuple[LiteralString, ...] = ("webhooks_deliveries", "mails", "bus_messages")
 
 log = structlog.get_logger("dci_server.notifications")
 
@@ -57,8 +57,7 @@ class Notifier:
 
     async def _clean(self) -> bool:
         """What was delivered or given up is kept for a month, to be looked at."""
-        kept = (due.forget_old, mails.forget_old, bus_messages.forget_old)
-        gone = [await forget(self._db, days=_DAYS_KEPT, most=_AT_ONCE) for forget in kept]
+        gone = [await forget_old(self._db, table, days=_DAYS_KEPT, most=_AT_ONCE) for table in _CLEANED]
         return _AT_ONCE in gone
 
     async def _listen(self) -> None:

@@ -179,23 +179,6 @@ async def note_failure(
     )
 
 
-async def forget_old(db: Connection, *, days: int, most: int) -> int:
-    """Of what is over; how many."""
-    return await fetch_value(
-        db,
-        """with gone as (
-               delete from webhooks_deliveries where id in (
-                   select id from webhooks_deliveries
-                   where created_at < utc_now() - %(days)s::integer * interval '1 day'
-                         and (state <> 'waiting' or give_up_at < utc_now())
-                   limit %(most)s::integer for update skip locked)
-               returning id
-           ) select count(*) from gone""",
-        days=days,
-        most=most,
-    )
-
-
 def _params(outcome: Outcome) -> dict[str, object]:
     return {
         "duration_ms": outcome.duration_ms,

@@ -11,7 +11,8 @@ import aiormq
 from aiormq import exceptions, spec
 from aiormq.abc import AbstractChannel, AbstractConnection
 
-from dci_server.foundation.outgoing.bus import BusUnavailable, MessageBus, MessageRefused
+from dci_server.foundation.outgoing.bus import MessageBus
+from dci_server.foundation.outgoing.carriers import CarrierUnavailable, MessageRefused
 
 _SECONDS_TO_CONNECT = 15.0
 _SECONDS_TO_CONFIRM = 30.0
@@ -25,7 +26,7 @@ _library.propagate = False
 
 
 class BusConnection:
-    """Open within `async with`; raises BusUnavailable when it can't be, or breaks."""
+    """Open within `async with`; raises CarrierUnavailable when it can't be, or breaks."""
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
@@ -43,7 +44,7 @@ class BusConnection:
         except BaseException as error:
             await self._close()
             if isinstance(error, _BROKEN):
-                raise BusUnavailable(_reason(error)) from error
+                raise CarrierUnavailable(_reason(error)) from error
             raise
         return self
 
@@ -96,7 +97,7 @@ class BusConnection:
         except exceptions.DeliveryError as error:
             raise MessageRefused("the broker did not take it") from error
         except _BROKEN as error:
-            raise BusUnavailable(_reason(error)) from error
+            raise CarrierUnavailable(_reason(error)) from error
 
 
 _BROKEN = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError, ValueError, EOFError)

@@ -13,14 +13,6 @@ if TYPE_CHECKING:
 _URL = re.compile(r"amqps?://[^\s?#]+")
 
 
-class BusUnavailable(Exception):
-    """It can't be reached, or not used: not the fault of any message."""
-
-
-class MessageRefused(Exception):
-    """This message was not accepted."""
-
-
 @dataclass(frozen=True, slots=True)
 class MessageBus:
     """With `declares`, exchange, queue and what binds them are made when they are not there."""

@@ -10,22 +10,12 @@ from typing import Literal, TypeAlias
 
 import aiosmtplib
 
+from dci_server.foundation.outgoing.carriers import CarrierUnavailable, MessageRefused
+
 Tls: TypeAlias = Literal["none", "starttls", "tls"]
 
 _TIMEOUT = 20
 _PERMANENT = 500
-
-
-class MailServerUnavailable(Exception):
-    """It can't be reached, or not used: not the fault of any message."""
-
-
-class MailRefused(Exception):
-    """This message was not accepted; `is_final` when it never will be."""
-
-    def __init__(self, reason: str, *, is_final: bool) -> None:
-        super().__init__(reason)
-        self.is_final = is_final
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +34,7 @@ class MailServer:
 
 
 class MailConnection:
-    """Open within `async with`; raises MailServerUnavailable when it can't be, or breaks."""
+    """Open within `async with`; raises CarrierUnavailable when it can't be, or breaks."""
 
     def __init__(self, server: MailServer) -> None:
         has_login = server.password is not None
@@ -66,7 +56,7 @@ class MailConnection:
             await self._client.connect()
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             self._client.close()
-            raise MailServerUnavailable(_reason(error)) from error
+            raise CarrierUnavailable(_reason(error)) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,20 +69,20 @@ class MailConnection:
             self._client.close()
 
     async def send(self, message: EmailMessage, recipient: str) -> None:
-        """To exactly that recipient, whatever the headers say. Raises MailRefused for this message alone."""
+        """To exactly that recipient, whatever the headers say. Raises MessageRefused for this message alone."""
         try:
             await self._client.send_message(message, sender=self._sender, recipients=[recipient])
         except aiosmtplib.SMTPRecipientsRefused as error:
             code = error.recipients[0].code if error.recipients else 0
-            raise MailRefused(f"the recipient was refused: {code}", is_final=code >= _PERMANENT) from error
+            raise MessageRefused(f"the recipient was refused: {code}", is_final=code >= _PERMANENT) from error
         except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPConnectError, aiosmtplib.SMTPServerDisconnected) as error:
-            raise MailServerUnavailable(_reason(error)) from error
+            raise CarrierUnavailable(_reason(error)) from error
         except aiosmtplib.SMTPResponseException as error:
-            raise MailRefused(f"the message was refused: {error.code}", is_final=error.code >= _PERMANENT) from error
+            raise MessageRefused(f"the message was refused: {error.code}", is_final=error.code >= _PERMANENT) from error
         except aiosmtplib.SMTPNotSupported as error:
-            raise MailRefused("the mail server knows no such address", is_final=True) from error
+            raise MessageRefused("the mail server knows no such address", is_final=True) from error
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailServerUnavailable(_reason(error)) from error
+            raise CarrierUnavailable(_reason(error)) from error
 
 
 def is_address(text: str) -> bool:

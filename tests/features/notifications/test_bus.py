@@ -21,7 +21,7 @@ from aiormq.abc import DeliveredMessage
 from structlog.testing import LogCapture
 
 from dci_server.examination import examine
-from dci_server.features.notifications import publishing
+from dci_server.features.notifications import outbox
 from dci_server.foundation.http import Application
 from dci_server.foundation.outgoing import amqp
 from dci_server.settings import Settings, SettingsError
@@ -245,7 +245,7 @@ async def test_a_dead_bus_delays_nobody_and_is_tried_again(
     client_of: ClientOf, world: World, sending: Sending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged = LogCapture()
-    monkeypatch.setattr(publishing, "log", structlog.wrap_logger(None, processors=[logged]))
+    monkeypatch.setattr(outbox, "log", structlog.wrap_logger(None, processors=[logged]))
     lab = client_of("blue_lab")
     await client_of("alice").post(f"/remotecis/{world.ids['blue_lab']}/users")
     dead = f"amqp://somebody:s3cret@127.0.0.1:{closed_port()}/"
@@ -266,7 +266,7 @@ async def test_a_dead_bus_delays_nobody_and_is_tried_again(
         ("job_finished", UUID(job_id), "waiting"),
     ]
     assert (rows[0]["error"], rows[0]["later"]) == ("the bus: it can't be reached, or the connection broke", True)
-    assert {entry["event"] for entry in logged.entries} == {"messages wait for the bus"}
+    assert {entry["event"] for entry in logged.entries} == {"messages wait"}
     assert "s3cret" not in str(logged.entries)
 
 
