@@ -209,6 +209,7 @@ async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
             )  # fmt: skip
             if changed is None:
                 raise NotFound("file")
+            await queries.leave_pack(connection, file_id)
             await reader.replace(connection, file_id, findings)
     except Exception:
         await reader.give_up(db, findings)

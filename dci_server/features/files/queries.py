@@ -10,6 +10,7 @@ from dci_server.foundation.database.connection import (
     Connection,
     Json,
     Record,
+    execute,
     fetch_page,
     fetch_row,
 )
@@ -203,8 +204,6 @@ _REPLACE: LiteralString = (
     insert into files_contents (file_id, is_compressed, bytes)
     select changed.id, %(is_compressed)s::boolean, %(bytes)s::bytea from changed
     on conflict (file_id) do update set is_compressed = excluded.is_compressed, bytes = excluded.bytes
-), unpacked as (
-    delete from files_packed using changed where files_packed.file_id = changed.id
 ), removed as (
     insert into objects_to_remove (key, not_before)
     select file_key(changed.team_id, changed.job_id, changed.id), utc_now() + """
@@ -235,6 +234,11 @@ async def replace_content(
         **stored,
     )
     return None if row is None else Json(row["file"])
+
+
+async def leave_pack(connection: Connection, file_id: UUID) -> None:
+    """Of a file that got new content, in the statement after: it may have waited for the packer, and not see yet what that did."""
+    await execute(connection, "delete from files_packed where file_id = %(file_id)s::uuid", file_id=file_id)
 
 
 async def archive_file(db: Connection, file_id: UUID, changeable: Condition) -> Record:

@@ -40,7 +40,7 @@ async def pack_next_job(db: Connection, store: Store, quiet_seconds: float) -> b
     if job["is_over"] and await queries.count_inline(db, job["job_id"]) >= FEWEST_FILES:
         contents = _Inline(db, job["job_id"])
         new = await _write_pack(db, store, job, contents.read())
-        has_more = await _take_over(db, new, await queries.insert_pack(db, new)) and contents.has_more
+        has_more = await _take_over(db, new, await queries.insert_pack(db, new, contents.etags)) and contents.has_more
     if has_more:
         await queries.leave_quiet_job(db, job["job_id"])
     else:
@@ -55,12 +55,14 @@ class _Inline:
         self._db = db
         self._job_id = job_id
         self.has_more = False
+        self.etags: dict[UUID, str] = {}
 
     async def read(self) -> Contents:
         last: Record | None = None
         for _ in range(MOST_FILES // _PAGE):
             rows = await queries.list_inline(self._db, self._job_id, last, _PAGE)
             for row in rows:
+                self.etags[row["id"]] = row["etag"]
                 yield row["id"], zlib.decompress(row["bytes"]) if row["is_compressed"] else row["bytes"]
             if len(rows) < _PAGE:
                 return

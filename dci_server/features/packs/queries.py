@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of packs. Each step is one statement, so that a process may die between any two of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -16,11 +16,22 @@ _READERS_NEED: LiteralString = "interval '10 minutes'"
 _ENTRIES: LiteralString = """unnest(%(ids)s::uuid[], %(frame_starts)s::bigint[], %(frame_sizes)s::integer[],
                                     %(starts)s::integer[]) as entry (file_id, frame_start, frame_size, start)"""
 # The job's and the files' rows are locked first: who deletes them waits here, and then finds the files packed.
-_LOCKED: LiteralString = """with job as (
-    select id from jobs where id = %(job_id)s::uuid for key share
-), locked as (
+_JOB: LiteralString = "with job as (select id from jobs where id = %(job_id)s::uuid for key share)"
+_LOCKED: LiteralString = (
+    _JOB
+    + """, locked as (
     select files.id from files, job where files.id = any(%(ids)s::uuid[]) order by files.id for key share of files
 )"""
+)
+# Who replaces what they hold waits as well; and who was quicker has given them another etag.
+_LOCKED_AS_READ: LiteralString = (
+    _JOB
+    + """, locked as (
+    select files.id from job, unnest(%(ids)s::uuid[], %(etags)s::text[]) as read (file_id, etag)
+    join files on files.id = read.file_id and files.etag = read.etag
+    order by files.id for no key update of files
+)"""
+)
 # A pack's row comes with the announcement of its object taken back, and neither without files.
 _PACK: LiteralString = """claimed as (
     delete from objects_to_remove
@@ -108,7 +119,7 @@ async def list_inline(db: Connection, job_id: UUID, after: Record | None, page: 
     """The next files of a job whose bytes are in their rows, in the order in which they came."""
     return await fetch_rows(
         db,
-        """select files.id, files.created_at, is_compressed, bytes from files join files_contents on file_id = files.id
+        """select files.id, files.created_at, files.etag, is_compressed, bytes from files join files_contents on file_id = files.id
            where files.job_id = %(job_id)s::uuid and files.state <> 'archived' and files.size <= 65536
                  and (files.created_at, files.id) > (%(created_at)s::timestamp, %(id)s::uuid)
            order by files.created_at, files.id limit %(page)s::integer""",
@@ -119,11 +130,11 @@ async def list_inline(db: Connection, job_id: UUID, after: Record | None, page: 
     )
 
 
-async def insert_pack(db: Connection, new: NewPack) -> int:
-    """How many files are in the pack now, and no longer in their rows: those that are still there."""
+async def insert_pack(db: Connection, new: NewPack, etags: Mapping[UUID, str]) -> int:
+    """How many files are in the pack now, and no longer in their rows: those that are still as they were read."""
     return await fetch_value(
         db,
-        _LOCKED
+        _LOCKED_AS_READ
         + """, there as (
                select file_id from files_contents where file_id in (select id from locked) for update
            ), """
@@ -137,6 +148,7 @@ async def insert_pack(db: Connection, new: NewPack) -> int:
                from pack, moved join """
         + _ENTRIES
         + " using (file_id) returning file_id) select count(*) from added",
+        etags=[etags[entry.file_id] for entry in new.entries],
         **new.parameters(),
     )
 

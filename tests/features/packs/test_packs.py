@@ -14,6 +14,7 @@ from dci_server.foundation.storage.removal import give_up_all_objects, remove_du
 from tests.conftest import ClientOf, World
 
 JUNIT = b'<testsuite name="all" tests="1"><testcase name="one" classname="a"/></testsuite>'
+ENRICHED = JUNIT.replace(b"/></testsuite>", b"><properties/></testcase></testsuite>")
 
 
 def log_of_task(number: int) -> bytes:
@@ -284,6 +285,60 @@ async def test_files_that_go_while_they_are_packed_are_not_in_the_pack(
     assert await world.count("files_packed") == 4
     assert await world.count("objects_to_remove") == 0
     assert (await client_of("alice").get(f"/files/{ids[7]}/content")).content == CONTENTS[7]
+
+
+async def test_a_report_that_gets_new_content_while_it_is_packed_keeps_it(
+    client_of: ClientOf, app: Application, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *ids, _ = await a_job_that_is_over(client_of, world, CONTENTS[:8])
+    lab, report = client_of("blue_lab"), f"/files/{ids[CONTENTS.index(JUNIT)]}"
+    _, store = services(app)
+    begin = store.begin
+
+    async def begin_to_be_overtaken() -> object:
+        upload = await begin()
+        commit = upload.commit
+
+        async def commit_later(key: str) -> None:
+            etag = (await lab.get(report)).json()["file"]["etag"]
+            headers = {"Content-Type": "application/junit", "If-match": etag}
+            assert (await lab.put(f"{report}/content", content=ENRICHED, headers=headers)).status_code == 200
+            await commit(key)
+
+        monkeypatch.setattr(upload, "commit", commit_later)
+        return upload
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "begin", begin_to_be_overtaken)
+        await actions.pack_next_job(*services(app), 0)
+
+    assert (await lab.get(f"{report}/content")).content == ENRICHED
+    assert await world.count("files_packed") == 7
+
+
+async def test_new_content_that_waits_for_a_packer_takes_the_place_of_the_old(
+    client_of: ClientOf, app: Application, world: World
+) -> None:
+    *ids, _ = await a_job_that_is_over(client_of, world, CONTENTS[:8])
+    lab, report, (db, _) = client_of("blue_lab"), ids[CONTENTS.index(JUNIT)], services(app)
+    headers = {
+        "Content-Type": "application/junit",
+        "If-match": (await lab.get(f"/files/{report}")).json()["file"]["etag"],
+    }
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, world.db.transaction():
+        await world.db.execute("select from files where id = $1::uuid for update", report)
+        tasks.create_task(pack(app))
+        while await db.fetchval(waiting) < 1:
+            await asyncio.sleep(0.01)
+        replacing = tasks.create_task(lab.put(f"/files/{report}/content", content=ENRICHED, headers=headers))
+        while await db.fetchval(waiting) < 2:
+            await asyncio.sleep(0.01)
+
+    assert replacing.result().status_code == 200
+    assert (await lab.get(f"/files/{report}/content")).content == ENRICHED
+    assert await world.count("files_packed") == 7
 
 
 async def test_of_two_who_pack_one_job_one_does(
