@@ -13,7 +13,7 @@ from time import monotonic
 import asyncpg
 import structlog
 
-from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection, fetch_value
+from dci_server.foundation.database.connection import DATABASE_ERRORS, Connection, execute, fetch_value, transaction
 from dci_server.foundation.errors import ApiError
 
 MOST_AT_ONCE = 2_000
@@ -40,11 +40,20 @@ async def number_all(db: Connection) -> None:
 
 
 async def keep_partitions(db: Connection, kept: timedelta) -> int:
-    """Makes the next weeks' partitions; drops those that ended longer ago than `kept`, and says how many."""
+    """Makes the next weeks' partitions; drops those that ended longer ago than `kept`, and says how many.
+
+    0 while somebody reads for long, a backup for example: all who come later wait behind who waits for that.
+    """
     await fetch_value(db, "select make_event_partitions()")
-    return await fetch_value(
-        db, "select drop_event_partitions(utc_now() - %(kept)s::interval)", kept=kept
-    )  # fmt: skip
+    try:
+        async with transaction(db) as connection:
+            await execute(connection, "set local lock_timeout = '500ms'")
+            return await fetch_value(
+                connection, "select drop_event_partitions(utc_now() - %(kept)s::interval)", kept=kept
+            )
+    except asyncpg.LockNotAvailableError:
+        log.info("old events stay for now: somebody reads them")
+        return 0
 
 
 class EventNumbering:

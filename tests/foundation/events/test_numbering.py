@@ -150,6 +150,28 @@ async def test_weeks_that_are_old_go_and_those_to_come_are_there(world: World) -
     assert await world.db.fetchval(weeks) == ahead >= 3
 
 
+async def test_nobody_waits_for_a_reader_whom_old_events_wait_for(
+    world: World, others: list["asyncpg.Connection[asyncpg.Record]"]
+) -> None:
+    await world.db.execute(
+        """create table events_20200106 (like events including all);
+           alter table events attach partition events_20200106 for values from ('2020-01-06') to ('2020-01-13')"""
+    )
+    backup = others[0].transaction()
+    await backup.start()
+    await others[0].fetchval("select count(*) from events")
+    await others[1].execute(_WRITE, "meanwhile")
+
+    dropped = [await keep_partitions(world.db, timedelta(days=1))]
+    await number_all(world.db)
+    told = await _numbered(world)
+    await backup.commit()
+    dropped.append(await keep_partitions(world.db, timedelta(days=1)))
+
+    assert dropped == [0, 1]
+    assert [name for _, name in told] == ["meanwhile"]
+
+
 @pytest.mark.parametrize(
     "failure", [asyncpg.InternalClientError("a connection is torn down"), ConnectionResetError(), TimeoutError()]
 )
