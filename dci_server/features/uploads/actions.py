@@ -17,6 +17,7 @@ from dci_server.features.uploads.model import MOST_OPEN, MOST_PIECES, Checksum, 
 from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.database.sql import EVERYTHING
 from dci_server.foundation.errors import ApiError, Conflict, Locked, NotFound, TooLarge, TooManyAttempts, Unavailable
+from dci_server.foundation.events.actor import doing_of
 from dci_server.foundation.http import Call, ClientDisconnected, Services
 from dci_server.foundation.receiving import Received
 from dci_server.foundation.storage import Upload as Unseen
@@ -48,7 +49,7 @@ async def open_upload(call: Call, new: NewUpload, checksum: Checksum | None, *, 
         if refusal is not None:
             raise refusal
         pieces.require_checksum()
-        upload = await queries.insert_upload(call.db, new)
+        upload = await queries.insert_upload(call.db, new, call.caller.id)
         if upload is None:
             # Those of a job that was archived at this moment are looked at again when the file is made.
             raise TooManyAttempts(
@@ -220,7 +221,8 @@ async def _make_file(services: Services, upload: Upload, finisher: UUID) -> UUID
     received = await _put_together(services, upload)
     try:
         # Whoever sent the last piece was allowed to: the rule has been asked, and the job is looked at once more.
-        await keep_file(services, EVERYTHING, upload.announced, received, claim)
+        allowed = EVERYTHING if upload.actor_id is None else doing_of(upload.actor_id)
+        await keep_file(services, allowed, upload.announced, received, claim)
     finally:
         await received.abort()
     return made[0]

@@ -71,6 +71,8 @@ class Upload:
     received: int
     expires_at: datetime
     file_id: UUID | None
+    actor_id: UUID | None
+    """Who opened it; unknown of those that are older than that is written down."""
 
     @property
     def is_whole(self) -> bool:

@@ -15,7 +15,7 @@ LAST_PIECE_AT: LiteralString = "uploads.expires_at - " + _LIFETIME
 _LEASE: LiteralString = "interval '40 seconds'"
 _IS_FREE: LiteralString = "(finisher_until is null or finisher_until < utc_now())"
 _COLUMNS: LiteralString = (
-    "id, team_id, job_id, jobstate_id, name, mime, md5, metadata, length, received, expires_at, file_id"
+    "id, team_id, job_id, jobstate_id, name, mime, md5, metadata, length, received, expires_at, file_id, actor_id"
 )
 
 
@@ -33,7 +33,7 @@ async def find_upload(db: Connection, upload_id: UUID) -> Upload | None:
     )
 
 
-async def insert_upload(db: Connection, new: NewUpload) -> Upload | None:
+async def insert_upload(db: Connection, new: NewUpload, actor_id: UUID) -> Upload | None:
     """None when the team has as many open ones as it may have; two at the same moment may be one more."""
     return _upload(
         await fetch_row(
@@ -42,9 +42,9 @@ async def insert_upload(db: Connection, new: NewUpload) -> Upload | None:
                    select jobs.id, jobs.team_id from jobs
                    where jobs.id = coalesce(%(job_id)s::uuid, (select job_id from jobstates where id = %(jobstate_id)s::uuid))
                )
-               insert into uploads (team_id, job_id, jobstate_id, name, mime, md5, metadata, length, expires_at)
+               insert into uploads (team_id, job_id, jobstate_id, name, mime, md5, metadata, length, actor_id, expires_at)
                select target.team_id, target.id, %(jobstate_id)s::uuid, %(name)s::text, %(mime)s::text, %(md5)s::text,
-                      %(metadata)s::text, %(length)s::bigint, utc_now() + """
+                      %(metadata)s::text, %(length)s::bigint, %(actor_id)s::uuid, utc_now() + """
             + _LIFETIME
             + """ from target
                where (select count(*) from uploads as open where open.team_id = target.team_id and open.file_id is null)
@@ -58,6 +58,7 @@ async def insert_upload(db: Connection, new: NewUpload) -> Upload | None:
             md5=new.announced.md5,
             metadata=new.metadata,
             length=new.length,
+            actor_id=actor_id,
             most=MOST_OPEN,
         )
     )

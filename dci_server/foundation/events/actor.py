@@ -2,6 +2,7 @@
 """Who did it, told to the triggers that write events within the statement that does it: no round trip of its own."""
 
 from typing import LiteralString
+from uuid import UUID
 
 from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.database.sql import Condition, all_of
@@ -12,5 +13,9 @@ BY_ACTOR: LiteralString = "set_config('dci.actor', %(actor_id)s::text, true) is 
 
 def by(caller: Identity, allowed: Condition) -> Condition:
     """The same condition. What is written where it holds is the caller's doing, and its events say so."""
-    told = Condition(BY_ACTOR, {"actor_id": str(caller.id)})
-    return all_of(allowed, told)
+    return all_of(allowed, doing_of(caller.id))
+
+
+def doing_of(actor_id: UUID) -> Condition:
+    """For what is finished later, by whichever process."""
+    return Condition(BY_ACTOR, {"actor_id": str(actor_id)})

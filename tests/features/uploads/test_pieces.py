@@ -131,6 +131,27 @@ async def test_a_report_has_its_tests_counted(client_of: ClientOf, world: World)
     assert (result["total"], result["success"]) == (1, 1)
 
 
+async def test_the_file_is_told_as_the_doing_of_who_opened_the_upload(
+    app: Application, client_of: ClientOf, world: World
+) -> None:
+    lab, alice, job = client_of("blue_lab"), client_of("alice"), await world.job()
+    await sent(lab, await place(alice, job, 4), 0, b"four")
+    await sent(lab, await place(lab, job, len(JUNIT) + 1, mime="application/junit"), 0, JUNIT)
+    # Its client goes away, and the server finishes it.
+    await world.db.execute("update uploads set length = received")
+    assert app.services is not None
+
+    await look_after_uploads(app.services)
+
+    events = (await alice.get(f"/jobs/{job}/events")).json()["events"]
+    told = [(event["type"], event["actor_id"]) for event in events if event["subject"]["kind"] == "file"]
+    assert told == [
+        ("file_uploaded", world.ids["user alice"]),
+        ("file_uploaded", world.ids["blue_lab"]),
+        ("results_stored", world.ids["blue_lab"]),
+    ]
+
+
 async def test_a_report_that_cannot_be_read_is_kept_as_a_file(client_of: ClientOf, world: World) -> None:
     lab, job = client_of("blue_lab"), await world.job()
 
