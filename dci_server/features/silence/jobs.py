@@ -79,7 +79,8 @@ with due as materialized (
 ), stated as (
     insert into jobstates (job_id, status, comment) select id, 'error', %(reason)s::text from closed
 ), audited as (
-    insert into audits (kind, action, path) select 'server', 'close_silent_job', '/api/v1/jobs/' || id from closed
+    insert into audits (kind, action, path, subject_id)
+    select 'server', 'close_silent_job', '/api/v1/jobs/' || id, id from closed
 ), heard as (
     update jobs_watched set heard_at = seen.heard_at from seen
     where jobs_watched.job_id = seen.id and not seen.is_over and seen.heard_at > utc_now() - %(silence)s::interval

@@ -49,7 +49,7 @@ async def test_the_audits_say_that_the_server_did_it(hub: Hub) -> None:
 
     await hub.close_silent()
 
-    audits = (await hub.client_of("admin").get("/audits?where=action:close_silent_job")).json()["audits"]
+    audits = (await hub.client_of("admin").get(f"/audits?where=subject_id:{job_id},kind:server")).json()["audits"]
     assert [(audit["kind"], audit["user_id"], audit["path"]) for audit in audits] == [
         ("server", None, f"/api/v1/jobs/{job_id}")
     ]
