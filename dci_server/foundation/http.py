@@ -45,6 +45,7 @@ from dci_server.foundation.rhdl import Rhdl
 from dci_server.foundation.routing import Paths
 from dci_server.foundation.storage import Store
 from dci_server.foundation.storage.store import MIB
+from dci_server.foundation.turns import Turns, turns_of_reports
 from dci_server.foundation.validation import read_body
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -79,7 +80,7 @@ class Services:
     max_upload_bytes: int | None = None
     legacy_secrets_in_reads: bool = False
     rhdl: Rhdl | None = None
-    reading_a_report: asyncio.Lock = field(default_factory=asyncio.Lock)
+    report_turns: Turns = field(default_factory=turns_of_reports)
 
 
 @dataclass(slots=True)
@@ -606,6 +607,8 @@ async def _send(send: Send, scope: Scope, response: Response) -> None:
     async with _closing(response.stream) as chunks:
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            # A client that takes all at once would let nobody else be answered in between.
+            await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -24,8 +24,8 @@ MAX_CASES = 250_000
 _MOST_LOOKED_FOR = 1_000_000
 """Cases of the previous run, once for each suite of the report that has the name of theirs."""
 _ROWS_AT_ONCE = 500
-_BYTES_AT_ONCE = 16 * 1024 * 1024
-"""A tag may have megabytes (`junit.LONGEST_TAG`)."""
+_BYTES_AT_ONCE = 4 * 1024 * 1024
+"""A row may have tens of kibibytes (`junit.LONGEST_NAME`, `LONGEST_MESSAGE`)."""
 _MOST_PACKED = 24 * 1024 * 1024
 """Of what waits for its client; 250,000 cases with short names are a tenth of it."""
 _PIECE = 64 * 1024
@@ -39,11 +39,12 @@ async def read_report(call: Call, file: Record) -> AsyncIterator[bytes]:
     if result["total"] + result["deletions"] > MAX_CASES or result["looked_for"] > _MOST_LOOKED_FOR:
         raise _too_large(f"more than {MAX_CASES} cases")
     previous = await find_file(call.db, result["previous_file_id"]) if result["previous_number"] else None
-    # One at a time, and packed: whatever its client does, a report waits in little memory and holds no connection.
-    async with call.services.reading_a_report:
+    size = result["total"] + result["deletions"] + result["looked_for"]
+    # In turns, and packed: whatever its client does, a report waits in little memory and holds no connection.
+    async with call.services.report_turns.of(size):
         suites = [_pack(batch) async for batch in queries.list_suites(call.db, result["number"], _ROWS_AT_ONCE)]
         at_once = _ROWS_AT_ONCE
-        if file["size"] + (previous["size"] if previous else 0) > _BYTES_AT_ONCE // 4:
+        if file["size"] + (previous["size"] if previous else 0) > _BYTES_AT_ONCE:
             longest = await queries.size_of_longest(call.db, result)
             at_once = max(1, min(at_once, _BYTES_AT_ONCE // max(1, longest)))
         cases: list[bytes] = []

@@ -36,6 +36,7 @@ from dci_server.foundation.http import Call
 MAX_REPORT_BYTES = 8 * 1024 * 1024
 MAX_CASES = 50_000
 """Beyond either, a report is to be downloaded: its cases are sorted, so they are in memory together."""
+_BYTES_OF_A_CASE = 64
 _SLICE = 64 * 1024
 
 
@@ -43,8 +44,8 @@ async def read_report(call: Call, file: Record) -> AsyncIterator[bytes]:
     """The suites and cases of a file, with their texts: JSON in pieces."""
     if file["size"] > MAX_REPORT_BYTES:
         raise _too_large(f"{MAX_REPORT_BYTES} bytes")
-    # One at a time: what a report costs in memory is then what all of them cost together.
-    async with call.services.reading_a_report:
+    # In turns, because a report costs several times its size in memory.
+    async with call.services.report_turns.of(file["size"] // _BYTES_OF_A_CASE):
         content = b"".join([chunk async for chunk in await read_content(call, file)])
         # In a thread, others are answered meanwhile. Packed: a client that takes the answer slowly keeps little of it.
         packed = await asyncio.to_thread(lambda: [zlib.compress(piece, 1) for piece in _answer(file, content)])
