@@ -14,10 +14,10 @@ _PAGE: LiteralString = """
     , '_meta', json_build_object('next', (array_agg(told.next))[%(limit)s::integer]))
     from (
 """
-_TEST: LiteralString = """'test_id', encode(test_names.key, 'hex')::uuid, 'suite', test_names.suite,
+_TEST: LiteralString = """'test_id', encode(test_names.key, 'hex')::uuid,
     'classname', test_names.classname, 'name', test_names.name"""
 _OUTCOME: LiteralString = """'status', cases.status, 'state', case_state(cases.previous_status, cases.status),
-    'time', cases.time, 'type', cases.type, 'message', cases.message"""
+    'time', cases.time, 'type', left(cases.type, 2048), 'message', cases.message"""
 
 
 async def list_cases_of_job(
@@ -35,12 +35,13 @@ async def list_cases_of_job(
             from tests_results as results
             join files on files.id = results.file_id and files.state <> 'archived'
             cross join lateral (
-                select cases.position, json_build_object("""
+                select cases.position, json_build_object('suite', suites.name, """
             + _TEST
             + ", "
             + _OUTCOME
             + """, 'file_id', results.file_id, 'filename', results.name) as item
                 from cases join test_names on test_names.id = cases.test_id
+                join tests_suites as suites on suites.number = cases.number and suites.opened = cases.suite
                 where cases.created_at = results.cases_at and cases.number = results.number
                       and cases.position > case results.number when %(number)s::bigint then %(position)s::integer else -1 end
                       and """
@@ -148,7 +149,13 @@ async def list_failing(
                select json_build_object('cases', coalesce(json_agg(told.item), '[]'::json)"""
             + _PAGE
             + """
-               select json_build_object("""
+               select json_build_object('suite', (
+                          -- One test has one suite: the name is that of any run.
+                          select suites.name from cases
+                          join tests_suites as suites on suites.number = cases.number and suites.opened = cases.suite
+                          where cases.test_id = counted.test_id and cases.status in ('failure', 'error')
+                          order by cases.created_at desc limit 1
+                      ), """
             + _TEST
             + """, 'failures', failures, 'jobs', jobs, 'remotecis', remotecis, 'last_failure', last_failure) as item,
                       failures || '.' || encode(test_names.key, 'hex') as next

@@ -4,10 +4,11 @@
 The rules are those of junit.md §2. Two restrictions keep hostile files cheap. A document type may declare nothing:
 entities can blow up, and a range must be readable without the rest of its file (a DOCTYPE without declarations is
 accepted, what it refers to is not fetched). And whatever has to be remembered is bounded: depth, the length of a tag,
-the number of different names, the suites with their properties.
+the number of different names, the suites with their properties. Names and types of cases and suites are cut where rows end.
 """
 
 import codecs
+import hashlib
 import re
 import sys
 from collections.abc import Iterator
@@ -22,8 +23,11 @@ Action = Literal["success", "skipped", "error", "failure"]
 Span = tuple[int, int]
 
 LONGEST_MESSAGE = 4096
+LONGEST_NAME = 2048
+"""Of suites, classes and cases, and of types: the file has them in full."""
 LONGEST_TAG = 2 * 1024 * 1024
 DEEPEST = 128
+_LENGTH_OF_DIGEST = 32
 MOST_NAMES = 4096
 LONGEST_NAMES = 256 * 1024
 MOST_KEPT_BYTES = 24 * 1024 * 1024
@@ -331,7 +335,7 @@ class JunitParser:
             self._suites.append(element)
 
     def _open_suite(self, attributes: dict[str, str]) -> Suite:
-        suite = Suite(len(self._suite_names), attributes.get("name", ""))
+        suite = Suite(len(self._suite_names), shortened(attributes.get("name", "")))
         self._suite_names.append(suite.name)
         self._keep(sys.getsizeof(suite) + sys.getsizeof(suite.properties) + sys.getsizeof(suite.name))
         return suite
@@ -369,13 +373,14 @@ class JunitParser:
             message = element.attributes.get("message")
             case.action = ACTIONS[tag]
             case.message = message and message[:LONGEST_MESSAGE]
-            case.type = element.attributes.get("type")
+            kind = element.attributes.get("type")
+            case.type = kind and shortened(kind)
             case.value = span
 
     def _close_case(self, case: _OpenCase) -> None:
         suite, attributes = case.suite, case.attributes
         microseconds = _microseconds(attributes.get("time", ""))
-        name, classname = attributes.get("name", ""), attributes.get("classname", "")
+        name, classname = shortened(attributes.get("name", "")), shortened(attributes.get("classname", ""))
         seconds = microseconds / MICROSECONDS
         texts = (case.message, case.type, case.value, case.stdout, case.stderr)
         self._cases.append(Case(suite.opened, suite.tests, name, classname, seconds, case.action, *texts))
@@ -455,6 +460,14 @@ def read_text(fragment: bytes | memoryview, encoding: str) -> Iterator[str]:
     for start in range(0, len(fragment), TEXT_PIECE):
         yield reader.feed(fragment[start : start + TEXT_PIECE])
     yield reader.close()
+
+
+def shortened(name: str) -> str:
+    """What a row keeps of a name. Two that differ only beyond it stay two: a digest stands for what is left out."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_LENGTH_OF_DIGEST]
+    return f"{name[: LONGEST_NAME - _LENGTH_OF_DIGEST - 1]}…{digest}"
 
 
 def _microseconds(text: str) -> int:

@@ -71,7 +71,7 @@ def failures_of(cursor: Sequence[str]) -> tuple[int, str]:
 
 
 def cases_asked_for(given: Given) -> Condition:
-    """On `cases` and `test_names`."""
+    """On `cases`, `test_names` and `suites`."""
     conditions = [_status(given), _state(given)]
     name, suite, time = NAME.read(given), SUITE.read(given), MINIMUM_TIME.read(given)
     if name is not None:
@@ -79,7 +79,7 @@ def cases_asked_for(given: Given) -> Condition:
             Condition("position(lower(%(name)s::text) in lower(test_names.name)) > 0", {"name": _text(name)})
         )
     if suite is not None:
-        conditions.append(Condition("test_names.suite = %(suite)s::text", {"suite": _text(suite)}))
+        conditions.append(Condition("suites.name = %(suite)s::text", {"suite": _text(suite)}))
     if time is not None:
         conditions.append(Condition("cases.time >= %(minimum_time)s::float8", {"minimum_time": _seconds(time)}))
     return all_of(*conditions)

@@ -102,16 +102,15 @@ async def find_tests(db: Connection, keys: list[bytes], target: Record) -> list[
     )
 
 
-async def add_tests(db: Connection, names: Sequence[tuple[bytes, str, str, str]]) -> dict[bytes, int]:
+async def add_tests(db: Connection, names: Sequence[tuple[bytes, str, str]]) -> dict[bytes, int]:
     """The ids of all of them; somebody else may have added some meanwhile."""
-    keys, suites, classnames, own_names = (list(column) for column in zip(*names, strict=True))
+    keys, classnames, own_names = (list(column) for column in zip(*names, strict=True))
     await execute(
         db,
-        """insert into test_names (key, suite, classname, name)
-           select * from unnest(%(keys)s::bytea[], %(suites)s::text[], %(classnames)s::text[], %(names)s::text[])
+        """insert into test_names (key, classname, name)
+           select * from unnest(%(keys)s::bytea[], %(classnames)s::text[], %(names)s::text[])
            on conflict (key) do nothing""",
         keys=keys,
-        suites=suites,
         classnames=classnames,
         names=own_names,
     )
@@ -192,6 +191,19 @@ async def insert_result(db: Connection, file_id: UUID, recorded: Record, encodin
     return claimed is not None
 
 
+async def insert_counts(db: Connection, file_id: UUID, counts: dict[str, int]) -> None:
+    """Of a report whose cases are no rows."""
+    await execute(
+        db,
+        """insert into tests_results (created_at, name, total, success, skips, failures, errors, time, job_id, file_id)
+           select created_at, name, %(total)s::integer, %(success)s::integer, %(skips)s::integer, %(failures)s::integer,
+                  %(errors)s::integer, %(time)s::integer, job_id, id
+           from files where id = %(file_id)s::uuid""",
+        file_id=file_id,
+        **{name: counts[name] for name in ("total", "success", "skips", "failures", "errors", "time")},
+    )
+
+
 async def delete_result(db: Connection, file_id: UUID) -> int | None:
     """The number that its cases had."""
     return await fetch_value(
@@ -264,7 +276,8 @@ def list_suites(db: Connection, number: int, size: int) -> AsyncIterator[list[Re
 
 
 _TOLD: LiteralString = """
-    test_names.name, test_names.classname, cases.position, cases.time, cases.status::text as action, cases.message, cases.type
+    test_names.name, test_names.classname, cases.position, cases.time, cases.status::text as action, cases.message,
+    left(cases.type, 2048) as type
 """
 _TEXTS: LiteralString = """
     cases.value_start, cases.value_end, cases.stdout_start, cases.stdout_end, cases.stderr_start, cases.stderr_end
@@ -314,11 +327,12 @@ _REMOVED_CASES: LiteralString = (
 
 
 async def size_of_longest(db: Connection, result: Record) -> int:
-    """The bytes that a case takes with its names, in the report or in what it was compared with; less its message."""
+    """The bytes that a case takes with its names, in the report or in what it was compared with."""
     return await fetch_value(
         db,
         """select coalesce(max(octet_length(test_names.name) + octet_length(test_names.classname)
-                               + coalesce(octet_length(cases.type), 0)), 0)
+                               + coalesce(octet_length(left(cases.type, 2048)), 0)
+                               + coalesce(octet_length(cases.message), 0)), 0)
            from cases join test_names on test_names.id = cases.test_id
            where cases.created_at = %(cases_at)s::timestamp and cases.number = %(number)s::bigint
                  or cases.created_at = %(previous_at)s::timestamp and cases.number = %(previous_number)s::bigint""",

@@ -26,11 +26,12 @@ else:
 
 MOST_UNPROVEN = 4
 """Reports that are parsed at once in a process before it is known who sends them; the others are parsed when it is."""
+MOST_CASES = 2_000_000
+"""Of a report with more, cases are counted and do not become rows: eleven bytes of it would be two hundred of them."""
 _SLICE = 16 * 1024
 _CASES_AT_ONCE = 4_000
 _TEXT_AT_ONCE = 2 * 1024 * 1024
 _FASTEST = 1
-_LONG_NAME = 1024
 
 When = Literal["arriving", "arrived"]
 
@@ -55,6 +56,8 @@ class JunitParsing:
 
     def __init__(self, store: Store, shared: Shared, *, is_proven: bool) -> None:
         self.taken = 0
+        self.has_too_many_cases = False
+        self._count = 0
         self._store = store
         self._shared = shared
         self._parser = JunitParser()
@@ -64,7 +67,6 @@ class JunitParsing:
         self._text = 0
         self._notes: Notes | None = None
         self._lengths: list[int] = []
-        self._long_suites: dict[int, hashlib.blake2b] = {}
         self._is_unproven = not is_proven and shared.unproven < MOST_UNPROVEN
         self._waits = not is_proven and not self._is_unproven
         shared.unproven += self._is_unproven
@@ -72,9 +74,6 @@ class JunitParsing:
     @property
     def encoding(self) -> str:
         return self._parser.encoding
-
-    def suite_name(self, opened: int) -> str:
-        return self._parser.suite_name(opened)
 
     async def take(self, piece: bytes) -> None:
         if not self._waits:
@@ -91,7 +90,7 @@ class JunitParsing:
             last, summary = self._parser.close()
         except InvalidXml as refusal:
             raise Unreadable(refusal.message) from refusal
-        self._add(last)
+        await self._keep(last)
         return summary
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -113,7 +112,10 @@ class JunitParsing:
 
     async def _forget(self) -> None:
         self._waits = True
-        self._keys, self._cases, self._lengths = [], [], []
+        await self._drop()
+
+    async def _drop(self) -> None:
+        self._keys, self._cases, self._lengths, self._text = [], [], [], 0
         notes, self._notes = self._notes, None
         if notes is not None:
             await notes.discard()
@@ -128,7 +130,7 @@ class JunitParsing:
                 part = piece[start : start + _SLICE]
                 self._shared.metrics.count_report_bytes(when, len(part))
                 try:
-                    self._add(self._parser.feed(part))
+                    await self._keep(self._parser.feed(part))
                 except InvalidXml as refusal:
                     self._refusal = refusal
                     await self._forget()
@@ -136,6 +138,14 @@ class JunitParsing:
                 await asyncio.sleep(0)
             if len(self._cases) >= _CASES_AT_ONCE or self._text > _TEXT_AT_ONCE:
                 await self._set_aside()
+
+    async def _keep(self, cases: list[Case]) -> None:
+        self._count += len(cases)
+        if self._count <= MOST_CASES:
+            self._add(cases)
+        elif not self.has_too_many_cases:
+            self.has_too_many_cases = True
+            await self._drop()
 
     def _add(self, cases: list[Case]) -> None:
         self._keys += map(self._key, cases)
@@ -155,12 +165,4 @@ class JunitParsing:
     def _key(self, case: Case) -> bytes:
         """What makes a case the same one in another run; no name has a NUL."""
         suite = self._parser.suite_name(case.suite)
-        if len(suite) <= _LONG_NAME:
-            return hashlib.blake2b(f"{suite}\0{case.classname}\0{case.name}".encode(), digest_size=16).digest()
-        # Of a name of megabytes the hash is begun once, not with each of its cases.
-        begun = self._long_suites.get(case.suite)
-        if begun is None:
-            begun = self._long_suites[case.suite] = hashlib.blake2b(f"{suite}\0".encode(), digest_size=16)
-        whole = begun.copy()
-        whole.update(f"{case.classname}\0{case.name}".encode())
-        return whole.digest()
+        return hashlib.blake2b(f"{suite}\0{case.classname}\0{case.name}".encode(), digest_size=16).digest()

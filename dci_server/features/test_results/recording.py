@@ -32,9 +32,9 @@ _MOST_KNOWN = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The cases that are there, and what the result says of them."""
+    """The cases that are there, and what the result says of them. Without a target the cases are counted only."""
 
-    target: Record
+    target: Record | None
     counts: dict[str, int]
     encoding: str
 
@@ -50,7 +50,9 @@ class JunitReader:
 
     async def store(self, db: Connection, file_id: UUID, findings: Recorded | None) -> None:
         assert findings is not None
-        if not await queries.insert_result(db, file_id, findings.target, findings.encoding, findings.counts):
+        if findings.target is None:
+            await queries.insert_counts(db, file_id, findings.counts)
+        elif not await queries.insert_result(db, file_id, findings.target, findings.encoding, findings.counts):
             raise Unavailable("the report took too long to be read; send it again")
 
     async def outline(self, content: bytes) -> bytes:
@@ -63,11 +65,11 @@ class JunitReader:
         """The places of the texts are others; later runs that were compared with this one still are."""
         replaced = await queries.delete_result(db, file_id)
         await self.store(db, file_id, findings)
-        if replaced is not None and findings is not None:
+        if replaced is not None and findings is not None and findings.target is not None:
             await queries.compare_with(db, replaced, findings.target["number"])
 
     async def give_up(self, db: Connection, findings: Recorded | None) -> None:
-        if findings is not None:
+        if findings is not None and findings.target is not None:
             await queries.give_up_cases(db, findings.target["number"])
 
 
@@ -83,10 +85,12 @@ class JunitReading:
     ) -> Recorded | None:
         """None when there is no such job, or not for this caller, so that the file will be refused."""
         summary = await self._parsing.read_to_end(rest)
+        if self._parsing.has_too_many_cases:
+            return Recorded(None, {**_counts(summary), **dict.fromkeys(queries.STATE_COUNTS, 0), "deletions": 0}, "")
         target = await queries.announce_cases(db, destination)
         if target is None:
             return None
-        recording = _Recording(db, target, self._parsing.suite_name)
+        recording = _Recording(db, target)
         try:
             async for batch in self._parsing.batches():
                 await recording.write(batch)
@@ -100,10 +104,9 @@ class JunitReading:
 
 
 class _Recording:
-    def __init__(self, db: Connection, target: Record, suite_name: Callable[[int], str]) -> None:
+    def __init__(self, db: Connection, target: Record) -> None:
         self._db = db
         self._target = target
-        self._suite_name = suite_name
         self._position = 0
         # A report may repeat one case a million times, and each look would walk over all of the previous run's.
         self._known: dict[bytes, _Known] = {}
@@ -145,21 +148,17 @@ class _Recording:
         found = await queries.find_tests(self._db, wanted, self._target)
         self._known.update((key, (row["id"], row["previous_status"])) for key, row in zip(wanted, found, strict=True))
         new = [key for key in wanted if self._known[key][0] is None]
-        names = (
-            (key, self._suite_name(suite), classname, name)
-            for key in new
-            for suite, _, name, classname, *_ in (cases[key],)
-        )
+        names = ((key, classname, name) for key in new for _, _, name, classname, *_ in (cases[key],))
         for some in _of_bounded_text(names):
             added = await queries.add_tests(self._db, some)
             self._known.update((key, (test_id, None)) for key, test_id in added.items())
 
 
-_Names = tuple[bytes, str, str, str]
+_Names = tuple[bytes, str, str]
 
 
 def _of_bounded_text(names: Iterator[_Names]) -> Iterator[Sequence[_Names]]:
-    """The name of a suite comes with each of its cases, and may have megabytes."""
+    """Some thousands of long names are many megabytes."""
     some: list[_Names] = []
     text = 0
     for row in names:

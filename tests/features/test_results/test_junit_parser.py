@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dci_server.features.test_results.junit import Case, InvalidXml, JunitParser, Property, Summary, read_text
+from dci_server.features.test_results.junit import (
+    Case,
+    InvalidXml,
+    JunitParser,
+    Property,
+    Summary,
+    read_text,
+    shortened,
+)
 
 MIB = 1024 * 1024
 
@@ -352,10 +360,36 @@ def test_a_range_that_was_cut_gives_the_text_before_the_cut(fragment: bytes, tex
     assert "".join(read_text("abc".encode("utf-16-le")[:-1], "utf-16-le")) == "ab"
 
 
-def test_a_long_message_is_cut_and_a_type_is_not() -> None:
-    case, _ = one_case(f"<failure message='{'m' * 5000}' type='{'t' * 5000}'/>")
+def test_a_long_message_is_cut() -> None:
+    case, _ = one_case(f"<failure message='{'m' * 5000}' type='T'/>")
 
-    assert (case.message, case.type) == ("m" * 4096, "t" * 5000)
+    assert (case.message, case.type) == ("m" * 4096, "T")
+
+
+@pytest.mark.parametrize("length", [2047, 2048])
+def test_names_and_types_are_kept_up_to_two_thousand_characters(length: int) -> None:
+    document = _named("é" * length)
+
+    assert _names(document) == {"é" * length}
+
+
+def test_long_names_are_cut_and_stay_different() -> None:
+    cut, other = _names(_named("é" * 5000)), _names(_named("é" * 5001))
+
+    assert {len(name or "") for name in cut | other} == {2048}
+    assert {(name or "")[:2016] for name in cut | other} == {"é" * 2015 + "…"}
+    assert len(cut) == len(other) == 1
+    assert cut != other
+
+
+def _named(name: str) -> bytes:
+    case = f"<testcase name='{name}' classname='{name}'><failure type='{name}'/></testcase>"
+    return f"<testsuite name='{name}'>{case}</testsuite>".encode()
+
+
+def _names(document: bytes) -> set[str | None]:
+    cases, summary, _ = parse(document)
+    return {cases[0].name, cases[0].classname, cases[0].type, summary.suites[0].name}
 
 
 @pytest.mark.parametrize(
@@ -478,7 +512,7 @@ def test_an_unfinished_tag_is_not_scanned_again_with_every_byte() -> None:
         parser.feed(b"x" * 100)
     (case,) = parser.feed(b"'/>" + b" " * MIB)
 
-    assert len(case.name) == 2_000_000
+    assert case.name == shortened("x" * 2_000_000)
 
 
 def test_a_text_of_many_megabytes_passes() -> None:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of a report's cases are there with it, and go with it."""
 
+import random
+
 import asyncpg
 import pytest
 
+from dci_server.features.test_results import reading
 from dci_server.features.test_results.upkeep import remove_due_cases
 from dci_server.foundation.http import Application
 from dci_server.foundation.storage.store import StoreUnavailable
@@ -39,6 +42,36 @@ async def test_an_upload_leaves_a_row_for_each_case(
 
     assert status == 201
     assert await left(app, world) == (count, 1, 0)
+
+
+@pytest.mark.parametrize(("content", "total"), [(REPORT, 3), (BIG, 6_000)])
+async def test_cases_beyond_what_a_report_may_have_are_counted_only(
+    app: Application, client_of: ClientOf, world: World, monkeypatch: pytest.MonkeyPatch, content: bytes, total: int
+) -> None:
+    monkeypatch.setattr(reading, "MOST_CASES", total - 1)
+    job = await world.job()
+
+    status, file_id = await upload(client_of, job, content)
+
+    assert status == 201
+    assert await left(app, world) == (0, 0, 0)
+    (result,) = (await client_of("alice").get(f"/jobs/{job}/results")).json()["results"]
+    assert (result["total"], result["success"], result["time"]) == (total, total, 0 if content == REPORT else 6_000)
+    (suite,) = (await client_of("alice").get(f"/files/{file_id}/junit")).json()["testsuites"]
+    assert (suite["tests"], [case["name"] for case in suite["testcases"]]) == (total, ["a"])
+    assert (await client_of("alice").get(f"/jobs/{job}/cases")).json() == {"cases": [], "_meta": {"next": None}}
+
+
+async def test_the_name_of_a_suite_is_not_stored_with_each_of_its_cases(client_of: ClientOf, world: World) -> None:
+    name = "".join(random.Random(1).choices("abcdefgh", k=2_000))
+    cases = b"".join(b'<testcase name="%d"/>' % number for number in range(500))
+
+    await upload(client_of, await world.job(), b'<testsuite name="%b">%b</testsuite>' % (name.encode(), cases))
+
+    stored = await world.db.fetchval(
+        "select (select sum(pg_column_size(t.*)) from test_names as t) + (select sum(pg_column_size(s.*)) from tests_suites as s)"
+    )
+    assert stored < len(name) + 500 * 100
 
 
 @pytest.mark.parametrize("content", [REPORT[:-3], BIG[:-3]])

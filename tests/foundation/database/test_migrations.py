@@ -7,6 +7,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from dci_server.features.test_results.junit import shortened
 from dci_server.foundation.database.embedded import EmbeddedPostgres
 from dci_server.foundation.database.migrate import migrate
 from dci_server.foundation.errors import Unavailable
@@ -47,6 +48,33 @@ async def test_jobs_that_are_there_already_are_counted_by_state(empty: str) -> N
         "update jobs set state = 'archived' where state = 'active'; delete from jobs where state = 'inactive'"
     )
     assert await _totals(db) == {}
+    await db.close()
+
+
+async def test_long_names_of_test_cases_are_cut_as_those_that_arrive(empty: str) -> None:
+    await migrate(empty, "0029")
+    db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(empty)
+    names = ["short", "é" * 2048, "é" * 2049]
+    await db.execute(
+        """insert into test_names (key, suite, classname, name)
+           select convert_to(md5(name), 'UTF8'), 's', name, name from unnest($1::text[]) as name""",
+        names,
+    )
+    await db.execute(
+        """insert into tests_suites (number, id, opened, name, is_last, tests, success, failures, errors, skipped, time,
+                                     distinct_cases, additions, deletions, unchanged, regressions, successfixes, properties)
+           select 1, n, n, name, true, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '[]'
+           from unnest($1::text[]) with ordinality as given (name, n)""",
+        names,
+    )
+    await db.close()
+
+    await migrate(empty)
+
+    db = await asyncpg.connect(empty)
+    cut = {shortened(name) for name in names}
+    for column, table in (("classname", "test_names"), ("name", "test_names"), ("name", "tests_suites")):
+        assert {row[0] for row in await db.fetch(f"select {column} from {table}")} == cut
     await db.close()
 
 
