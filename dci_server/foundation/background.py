@@ -18,13 +18,15 @@ log = structlog.get_logger("dci_server.background")
 class Repeating:
     """Calls `once` again at once when it says that it found work, otherwise when woken, or after `idle` seconds.
 
-    What it can't do because the database or the network is away it tries again.
+    In between it rests for `rest` seconds, however often it is woken: what comes meanwhile is done together. What it can't
+    do because the database or the network is away it tries again.
     """
 
-    def __init__(self, name: str, once: Callable[[], Awaitable[bool]], *, idle: float) -> None:
+    def __init__(self, name: str, once: Callable[[], Awaitable[bool]], *, idle: float, rest: float = 0.0) -> None:
         self._name = name
         self._once = once
         self._idle = idle
+        self._rest = rest
         self._woken = asyncio.Event()
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -48,6 +50,8 @@ class Repeating:
             self._woken.clear()
             if await self._found_work():
                 continue
+            if self._rest:
+                await asyncio.sleep(self._rest)
             with suppress(TimeoutError):
                 # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
                 async with asyncio.timeout(self._idle):

@@ -13,6 +13,8 @@ from dci_server.foundation.database.connection import Connection, fetch_row, fet
 
 AT_ONCE = 500
 _IDLE_SECONDS = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.25
+"""Each look is a transaction and a durable commit, for one event as for many (decision 0039)."""
 
 _MAY_BE_TOLD: LiteralString = """
     (webhooks.team_id is null or events.team_id = webhooks.team_id
@@ -214,7 +216,7 @@ class FanOut:
         self._links = links
         self._with_mail = with_mail
         self._with_bus = with_bus
-        self._repeating = Repeating("fan-out", self._fan_out, idle=_IDLE_SECONDS)
+        self._repeating = Repeating("fan-out", self._fan_out, idle=_IDLE_SECONDS, rest=_SECONDS_BETWEEN_LOOKS)
 
     def start(self) -> None:
         self._repeating.start()

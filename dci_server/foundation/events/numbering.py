@@ -19,7 +19,9 @@ from dci_server.foundation.errors import ApiError
 MOST_AT_ONCE = 2_000
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_GATHER = 0.01
-"""What is written meanwhile is numbered together: one durable transaction and one notification for all of it."""
+"""What is written together is numbered together: one durable transaction and one notification for all of it."""
+_SECONDS_TO_REST = 0.09
+"""After a batch: a busy hub would number a hundred times a second (decision 0039)."""
 _SECONDS_BETWEEN_CLEANINGS = 3600.0
 _SECONDS_TO_RECOVER = 1.0
 
@@ -111,3 +113,4 @@ class EventNumbering:
         if moved is None:
             # Another process is at it, and may have begun before this one's last write.
             self._written.set()
+        await asyncio.sleep(_SECONDS_TO_REST)

@@ -172,6 +172,40 @@ async def test_nobody_waits_for_a_reader_whom_old_events_wait_for(
     assert [name for _, name in told] == ["meanwhile"]
 
 
+async def test_what_many_write_at_once_is_numbered_in_few_batches(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch is a durable commit: however often it is woken, the numbering rests between two."""
+    batches = 0
+    has_numbered = asyncio.Event()
+
+    async def count_batches(db: Connection) -> int | None:
+        nonlocal batches
+        batches += 1
+        moved = await number(db)
+        has_numbered.set()
+        return moved
+
+    monkeypatch.setattr(numbering, "number", count_batches)
+    monkeypatch.setattr(numbering, "_SECONDS_TO_GATHER", 0)
+    monkeypatch.setattr(numbering, "_SECONDS_TO_REST", 3600)
+    pool = await open_pool(database_url, size=1)
+    running = EventNumbering(pool, timedelta(days=30))
+    await world.db.execute(_WRITE, "first")
+    await running.start()
+    running.wake()
+    await has_numbered.wait()
+
+    for _ in range(10):
+        await world.db.execute(_WRITE, "later")
+        running.wake()
+
+    await running.stop()
+    await pool.close()
+    assert batches == 1
+    assert [name for _, name in await _numbered(world)] == ["first"]
+
+
 @pytest.mark.parametrize(
     "failure", [asyncpg.InternalClientError("a connection is torn down"), ConnectionResetError(), TimeoutError()]
 )
