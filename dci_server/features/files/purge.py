@@ -3,6 +3,7 @@
 
 import asyncio
 from typing import LiteralString
+from uuid import UUID
 
 from dci_server.features.files.model import FilesAnswer, store_key
 from dci_server.features.jobs.model import ArchivedJobsAnswer
@@ -15,6 +16,7 @@ from dci_server.foundation.purges import Purged, purge_routes, purged_answer, re
 from dci_server.foundation.storage import Store
 
 _AT_ONCE = 50
+ROWS_AT_ONCE = 5_000
 _HAS_NO_OBJECT: LiteralString = (
     "(files.content_removed_at is not null or exists (select from files_contents where file_id = files.id)"
     " or exists (select from files_packed where file_id = files.id))"
@@ -26,18 +28,37 @@ async def purge_files(db: Connection, store: Store) -> Purged:
 
     Whoever dies in between leaves archived rows whose objects are gone already; the next purge takes those.
     """
+    rows = size = 0
+    last: UUID | None = UUID(int=0)
+    while last is not None:
+        some, last = await _purge_rows(db, last)
+        rows, size = rows + some.rows, size + some.size
+    await delete_empty_packs(db)
+    while more := await _purge_some(db, store):
+        rows, size = rows + more.rows, size + more.size
+    return Purged(rows, size)
+
+
+async def _purge_rows(db: Connection, after: UUID) -> tuple[Purged, UUID | None]:
+    """Those without an object of their own, among so many as a statement has time for; which was the last, None at the end."""
     row = await fetch_row(
         db,
-        "with purged as (delete from files where state = 'archived' and "
+        """with next_ones as materialized (
+               select id from files where state = 'archived' and id > %(after)s::uuid
+               order by id limit %(at_once)s::integer for update skip locked
+           ), purged as (
+               delete from files using next_ones where files.id = next_ones.id and """
         + _HAS_NO_OBJECT
-        + " returning case when content_removed_at is null then size else 0 end as size) select count(*) as rows, coalesce(sum(size), 0)::bigint as size from purged",
+        + """
+               returning case when content_removed_at is null then size else 0 end as size
+           ) select count(*) as rows, coalesce(sum(size), 0)::bigint as size,
+                    (select id from next_ones order by id desc limit 1) as last
+             from purged""",
+        after=after,
+        at_once=ROWS_AT_ONCE,
     )
     assert row is not None
-    await delete_empty_packs(db)
-    rows, size = row["rows"], row["size"]
-    while some := await _purge_some(db, store):
-        rows, size = rows + some.rows, size + some.size
-    return Purged(rows, size)
+    return Purged(row["rows"], row["size"]), row["last"]
 
 
 async def _purge_some(db: Connection, store: Store) -> Purged | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dci_server.features.files import purge
 from tests.conftest import ClientOf, World
 
 BIG = 100_000
@@ -66,6 +67,24 @@ async def test_a_purge_of_files_gives_the_bytes_back_and_keeps_the_rest(
     assert (await world.count("files"), objects(tmp_path)) == (1, 1)
     assert await world.count("objects_to_remove") == 0
     assert len((await client_of("alice").get(f"/files/{ids[2]}/content")).content) == BIG
+
+
+async def test_a_purge_of_very_many_files_takes_them_in_several_statements(
+    client_of: ClientOf, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has to be over before its time is."""
+    admin, job = client_of("admin"), await world.job()
+    for size in (1, BIG, 2, 3, 4, 5):
+        await client_of("alice").delete(f"/files/{await upload(client_of, job, size)}")
+    at_most_two = """create function at_most_two() returns trigger language plpgsql as $$ begin
+        if (select count(*) from gone) > 2 then raise 'too many'; end if; return null; end $$"""
+    await world.db.execute(at_most_two)
+    await world.db.execute("""create trigger at_most_two after delete on files referencing old table as gone
+                              for each statement execute function at_most_two()""")
+    monkeypatch.setattr(purge, "ROWS_AT_ONCE", 2)
+
+    assert told(await admin.post("/files/purge")) == (204, 6, 15 + BIG)
+    assert await world.count("files") == 0
 
 
 async def test_what_the_store_cannot_delete_stays_whole(client_of: ClientOf, world: World, tmp_path: Path) -> None:
