@@ -45,6 +45,7 @@ async def list_expired(db: Connection) -> list[Expired]:
 async def remove_expired(db: Connection) -> Removed:
     """Whole months at once, the others report by report. Interrupted, or run twice at the same time, it does no harm."""
     results, cases = 0, 0
+    dropped: list[str] = []
     months = await retention_queries.list_whole_months(db)
     for month in (*months, None):
         while True:
@@ -52,6 +53,6 @@ async def remove_expired(db: Connection) -> Removed:
             results, cases = results + forgotten, cases + rows
             if forgotten < _AT_ONCE:
                 break
-        if month is not None:
-            await retention_queries.drop_month(db, month)
-    return Removed(results, cases, [month["name"] for month in months])
+        if month is not None and await retention_queries.drop_month(db, month):
+            dropped.append(month["name"])
+    return Removed(results, cases, dropped)

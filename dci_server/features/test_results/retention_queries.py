@@ -113,14 +113,25 @@ async def forget_cases(db: Connection, limit: int, month: Record | None) -> Sequ
     return row["results"], row["cases"]
 
 
-async def drop_month(db: Connection, month: Record) -> None:
-    """Gives up when it would make others wait for long. The name is one of `list_whole_months`."""
+async def drop_month(db: Connection, month: Record) -> bool:
+    """Gives up when it would make others wait for long. The name is one of `list_whole_months`. False while another process
+    is at the results of that month: it drops it."""
     async with transaction(db) as connection:
         await execute(connection, "set local lock_timeout = '5s'")
+        is_left = await fetch_value(
+            connection,
+            """select exists (select from tests_results where number is not null
+                              and cases_at >= %(begin)s::timestamp and cases_at < %(end)s::timestamp)""",
+            begin=month["begin"],
+            end=month["end"],
+        )
+        if is_left:
+            return False
         await execute(
             connection,
             """delete from cases_to_remove where created_at >= %(begin)s::timestamp and created_at < %(end)s::timestamp""",
             begin=month["begin"],
             end=month["end"],
         )
-        await execute(connection, cast("LiteralString", f"drop table {month['name']}"))
+        await execute(connection, cast("LiteralString", f"drop table if exists {month['name']}"))
+    return True

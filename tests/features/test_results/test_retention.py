@@ -8,6 +8,7 @@ import pytest
 
 from dci_server.features.retention.actions import remove_rule, set_rule
 from dci_server.features.retention.model import Rule
+from dci_server.features.test_results import retention_queries
 from dci_server.features.test_results.retention import list_expired, remove_expired
 from dci_server.features.test_results.upkeep import remove_due_cases
 from dci_server.foundation.database.connection import Connection
@@ -152,6 +153,23 @@ async def test_a_drop_that_was_interrupted_is_made_up_for(house: House, monkeypa
     await house.world.db.execute("delete from tests_suites")
 
     assert (await remove_expired(house.db)).months == [name]
+    assert await house.kept() == 0
+
+
+async def test_two_rounds_at_once_do_not_get_into_each_others_way(house: House) -> None:
+    name = await house.add_month(200)
+    await house.report(200)
+    await set_rule(house.db, Rule("cases", None, None, 60, []))
+    listed = await retention_queries.list_whole_months(house.db)
+
+    async with house.world.db.transaction():
+        await house.world.db.execute("select from tests_results for update")
+        busy = await remove_expired(house.db)
+    first = await remove_expired(house.db)
+    second = [await retention_queries.drop_month(house.db, month) for month in listed]
+
+    assert (busy.results, busy.months) == (0, [])
+    assert (first.results, first.months, second) == (1, [name], [True])
     assert await house.kept() == 0
 
 
