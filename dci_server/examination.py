@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import asyncpg
 
 from dci_server import running
+from dci_server.features.test_results.unused_names import count_unused_names
 from dci_server.foundation.auth.jwks import GivenKey, PublishedKeys
 from dci_server.foundation.auth.secret_box import SecretBox, UnusableKeysError, load_or_create_key
 from dci_server.foundation.database.connection import Connection, fetch_rows, fetch_value, open_pool
@@ -144,10 +145,14 @@ async def _look_at_database(settings: Settings) -> str:
             version = await _require_known_schema(pool)
             secrets = await _count_openable_secrets(pool, _with_existing_key(settings))
             waiting = await count_waiting(pool)
+            unused = await count_unused_names(pool)
         finally:
             await pool.close()
     place = "DATABASE_URL" if settings.database_url else "embedded"
-    return f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open, {waiting} objects wait to be removed"
+    return (
+        f"{place}: PostgreSQL {version}, the schema is current, {secrets} secrets open, "
+        f"{unused} names of test cases are in no report any more, {waiting} objects wait to be removed"
+    )
 
 
 async def _look_at_objects(settings: Settings, most: int) -> str:

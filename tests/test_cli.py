@@ -229,6 +229,7 @@ def test_the_doctor_counts_what_no_row_refers_to_until_it_is_swept(run: Run, hub
         )  # fmt: skip
         assert found.code == 0, found.out
         assert ("have the bucket remove them" in found.out) == hub.store_url.startswith("s3://")
+        assert ", 0 names of test cases are in no report any more, " in found.out
         (waiting,) = re.findall(r"(\d+) objects wait to be removed$", found.out, re.MULTILINE)
         (unknown,) = re.findall(r"^ok +stored objects +(\d+ that no row refers to .*)$", found.out, re.MULTILINE)
         return waiting, unknown

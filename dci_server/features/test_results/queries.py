@@ -83,10 +83,11 @@ async def give_up_cases(db: Connection, number: int) -> None:
 
 
 async def find_tests(db: Connection, keys: list[bytes], target: Record) -> list[Record]:
-    """In the order of the keys: the id of what was seen before, and how it went in the previous run."""
+    """In the order of the keys: the id of what was seen before, and how it went in the previous run. What is unused may
+    be about to go (`unused_names.py`)."""
     return await fetch_rows(
         db,
-        """select test_names.id, (
+        """select test_names.id, test_names.unused_since is not null as is_unused, (
                    select cases.status from cases
                    where cases.test_id = test_names.id and cases.created_at = %(previous_at)s::timestamp
                          and cases.number = %(previous_number)s::bigint and cases.suite <> all(%(superseded)s::integer[])

@@ -19,6 +19,7 @@ from dci_server.features.test_results.junit import Suite, Summary
 from dci_server.features.test_results.model import Property
 from dci_server.features.test_results.outline import outline_of
 from dci_server.features.test_results.reading import Batch, JunitParsing, Shared
+from dci_server.features.test_results.unused_names import keep_names
 from dci_server.foundation.content import Destination, Unreadable
 from dci_server.foundation.database.connection import Connection, Record
 from dci_server.foundation.errors import Unavailable
@@ -146,7 +147,12 @@ class _Recording:
         if not wanted:
             return
         found = await queries.find_tests(self._db, wanted, self._target)
-        self._known.update((key, (row["id"], row["previous_status"])) for key, row in zip(wanted, found, strict=True))
+        unused = [row["id"] for row in found if row["is_unused"]]
+        gone = set(unused).difference(await keep_names(self._db, unused) if unused else ())
+        self._known.update(
+            (key, (None if row["id"] in gone else row["id"], row["previous_status"]))
+            for key, row in zip(wanted, found, strict=True)
+        )
         new = [key for key in wanted if self._known[key][0] is None]
         names = ((key, classname, name) for key in new for _, _, name, classname, *_ in (cases[key],))
         for some in _of_bounded_text(names):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rows of cases need beside the requests: a partition for each month, and the removal of what is not kept."""
+"""What the rows of cases need beside the requests: a partition for each month, and the removal of what is not kept or not used."""
 
 from time import monotonic
 
@@ -7,6 +7,7 @@ import structlog
 
 from dci_server.features.test_results import queries
 from dci_server.features.test_results.retention import remove_expired
+from dci_server.features.test_results.unused_names import note_unused_names, remove_unused_names
 from dci_server.foundation.background import Repeating
 from dci_server.foundation.database.connection import Connection, transaction
 
@@ -47,6 +48,8 @@ def case_keeper(db: Connection) -> Repeating:
                 log.info("test cases were kept for long enough", results=removed.results, cases=removed.cases)
             next_retention = monotonic() + _SECONDS_BETWEEN_RETENTIONS
         await remove_due_cases(db)
+        await note_unused_names(db)
+        await remove_unused_names(db)
         return False
 
     return Repeating("test cases", look_after_cases, idle=_SECONDS_BETWEEN_PASSES)
