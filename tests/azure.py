@@ -2,13 +2,9 @@
 """A real server of Azure Blob Storage for the tests: how it is installed, started, and addressed."""
 
 import base64
-import fcntl
-import hashlib
 import hmac
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +13,8 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import httpx
-import pytest
+
+from tests.node import installed
 
 _SOURCE = Path(__file__).parent / "azure_server"
 _ACCOUNT = "dcitests"
@@ -45,7 +42,9 @@ class Azure:
 @contextmanager
 def running_azure() -> Generator[Azure]:
     """Keeps its blobs in memory, until the end. Skips the test where Node.js is not installed."""
-    program = _installed() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    program = (
+        installed(_SOURCE, "the tests of az://") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    )
     words = ["--blobPort", "0", "--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
     with subprocess.Popen(
         ["node", program, *words],
@@ -72,22 +71,3 @@ def _make_container(azure: Azure) -> None:
     headers["Authorization"] = f"SharedKey {_ACCOUNT}:{proof}"
     made = httpx.put(f"{azure.endpoint}/{_CONTAINER}?restype=container", headers=headers)
     assert made.status_code == 201, made.text
-
-
-def _installed() -> Path:
-    """With its dependencies, below .venv; of several test processes one installs them."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("the tests of az:// need node and npm (Node.js 20 or newer), which are not installed")
-    lock = (_SOURCE / "package-lock.json").read_bytes()
-    directory = Path(sys.prefix) / "azure_server" / hashlib.sha256(lock).hexdigest()[:16]
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if not (directory / "ready").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(_SOURCE / name, directory)
-            words = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-            done = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=250)
-            assert done.returncode == 0, f"npm ci failed in {directory}:\n{done.stderr}"
-            (directory / "ready").touch()
-    return directory

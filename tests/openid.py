@@ -2,13 +2,11 @@
 """A real OpenID provider for the tests: how it is installed, started, steered, and logged in to."""
 
 import base64
-import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -18,9 +16,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import RSAKey
+
+from tests.node import installed
 
 _SOURCE = Path(__file__).parent / "openid_provider"
 _CALLBACK = "https://ui.example.org/callback"
@@ -105,7 +104,11 @@ class OpenIdProvider:
 @contextmanager
 def running_provider() -> Generator[OpenIdProvider]:
     """Skips the test where Node.js is not installed."""
-    directory = _installed()
+    directory = installed(_SOURCE, "the tests of the single sign-on")
+    # Beside its dependencies, where it finds them; several test processes start one each.
+    draft = directory / f"provider.{os.getpid()}.mjs"
+    shutil.copy(_SOURCE / "provider.mjs", draft)
+    draft.replace(directory / "provider.mjs")
     with subprocess.Popen(
         ["node", "provider.mjs"],
         cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -116,25 +119,3 @@ def running_provider() -> Generator[OpenIdProvider]:
             yield OpenIdProvider(process.stdout.readline().strip(), new_signing_key("first"))
         finally:
             process.kill()
-
-
-def _installed() -> Path:
-    """The provider beside its dependencies, below .venv; of several test processes one installs them."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("the tests of the single sign-on need node and npm (Node.js 20 or newer), which are not installed")
-    lock = (_SOURCE / "package-lock.json").read_bytes()
-    directory = Path(sys.prefix) / "openid_provider" / hashlib.sha256(lock).hexdigest()[:16]
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if not (directory / "ready").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(_SOURCE / name, directory)
-            words = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-            done = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=250)
-            assert done.returncode == 0, f"npm ci failed in {directory}:\n{done.stderr}"
-            (directory / "ready").touch()
-        draft = directory / f"provider.{os.getpid()}.mjs"
-        shutil.copy(_SOURCE / "provider.mjs", draft)
-        draft.replace(directory / "provider.mjs")
-    return directory
