@@ -5,7 +5,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +17,7 @@ import pytest
 from aiormq.abc import DeliveredMessage
 
 from tests.server_process import free_port
+from tests.waiting import PATIENCE
 
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 _SECONDS_TO_START = 90
@@ -98,7 +98,7 @@ class Broker:
                 await asyncio.to_thread(process.wait)
         self._processes.clear()
 
-    async def take(self, count: int, seconds: float = 20) -> list[DeliveredMessage]:
+    async def take(self, count: int, seconds: float = PATIENCE) -> list[DeliveredMessage]:
         """So many messages, in the order in which they were put into the queue; acknowledged."""
         got: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
         async with asyncio.timeout(seconds), aiormq.connect(self.url) as connection:
@@ -131,9 +131,3 @@ async def broker(directory: Path) -> AsyncGenerator[Broker]:
         yield started
     finally:
         await started.stop(signal.SIGTERM)
-
-
-def closed_port() -> int:
-    """Where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]

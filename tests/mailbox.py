@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.waiting import PATIENCE
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -41,7 +43,7 @@ class Mailbox:
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def wait_for(self, count: int) -> list[Letter]:
-        async with asyncio.timeout(15), self.arrived:
+        async with asyncio.timeout(PATIENCE), self.arrived:
             await self.arrived.wait_for(lambda: len(self.letters) >= count)
         return self.letters
 

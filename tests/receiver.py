@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 
 @dataclass(frozen=True)
 class Received:
@@ -34,18 +36,20 @@ class Receiver:
     received: list[Received] = field(default_factory=list[Received])
     answer: Callable[[Received], bytes | None] = lambda _request: answering(204)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    opened: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     @property
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/hook"
 
-    async def wait_for(self, count: int, *, seconds: float = 15) -> list[Received]:
+    async def wait_for(self, count: int, *, seconds: float = PATIENCE) -> list[Received]:
         """Until so many requests have arrived."""
         async with asyncio.timeout(seconds), self.arrived:
             await self.arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 request = await _read(reader)
@@ -58,6 +62,7 @@ class Receiver:
                     break
                 writer.write(answer)
                 await writer.drain()
+        self.opened.discard(writer)
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -83,3 +88,6 @@ async def receiving(
         yield receiver
     finally:
         server.close()
+        # Who still waits for an answer is not left waiting.
+        for writer in receiver.opened:
+            writer.transport.abort()

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import httpx
@@ -18,11 +21,15 @@ import psutil
 
 from dci_server.foundation.database.embedded import url_of_running
 from tests.signing import SignedBy
+from tests.waiting import PATIENCE
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 _SECONDS_TO_START = 180
 """For a machine that does much else."""
+_FIRST_PORT, _LAST_PORT = 10_000, 32_000
+# Each process begins somewhere else, and gives none twice.
+_ports = islice(cycle(range(_FIRST_PORT, _LAST_PORT)), os.getpid() * 97 % (_LAST_PORT - _FIRST_PORT), None)
 
 
 @dataclass
@@ -84,9 +91,23 @@ def told_by(
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Of those that the system gives to nobody by itself, so that it is still free when a server starts there again."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", next(_ports)))
+            return probe.getsockname()[1]
+
+
+@cache
+def _bound_and_deaf() -> socket.socket:
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def closed_port() -> int:
+    """Where nobody listens, nor begins to."""
+    return _bound_and_deaf().getsockname()[1]
 
 
 def environment(data: Path, port: int) -> dict[str, str]:
@@ -107,10 +128,22 @@ def log_of(data: Path) -> Path:
     return data.with_name(f"{data.name}.log")
 
 
+@cache
+def _provisioned() -> TemporaryDirectory[str]:
+    made = TemporaryDirectory(prefix="dci-provisioned-")
+    command(Path(made.name) / "data", "provision", "--demo")
+    return made
+
+
+def provision(data: Path) -> None:
+    """As `dci-server provision --demo` does, in a fraction of its time: every directory has the same ids and secrets."""
+    subprocess.run(["cp", "-a", Path(_provisioned().name) / "data", data], check=True)
+
+
 def start(data: Path, port: int, **settings: str) -> Running:
     """`dci-server serve` on a data directory with the demonstration's scene; back when it is ready."""
     if not data.exists():
-        command(data, "provision", "--demo")
+        provision(data)
     with log_of(data).open("ab") as log:
         process = subprocess.Popen(
             [BIN / "dci-server", "serve"], env={**environment(data, port), **settings}, stdout=log, stderr=log
@@ -133,7 +166,7 @@ def stop(running: Running, number: signal.Signals = signal.SIGINT) -> int:
     if running.process.poll() is None:
         running.process.send_signal(number)
     try:
-        return running.process.wait(30)
+        return running.process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         running.process.kill()
         raise

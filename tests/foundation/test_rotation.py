@@ -12,8 +12,8 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
 from tests.signing import SignedBy
+from tests.waiting import until, until_heard
 
 KINDS = [("remoteci", "blue_lab"), ("feeder", "blue_feeder")]
 both_kinds = pytest.mark.parametrize(("kind", "who"), KINDS)
@@ -35,11 +35,11 @@ async def status_with(client_of: ClientOf, kind: str, client_id: str, secret: st
 
 async def until_refused(client_of: ClientOf, kind: str, client_id: str, secret: str) -> None:
     """A change behind the server's back is heard of a moment later."""
-    for _ in range(100):
-        if await status_with(client_of, kind, client_id, secret) == 401:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the secret is still accepted")
+
+    async def is_refused() -> bool:
+        return await status_with(client_of, kind, client_id, secret) == 401
+
+    await until(is_refused)
 
 
 async def secrets_of(by: httpx.AsyncClient, kind: str, client_id: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 """One application that many runs of a state machine call as anybody, and that is emptied between two of them."""
 
 import asyncio
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,7 @@ import httpx
 from dci_server.foundation.http import Application
 from tests.conftest import World, assembled, proof_of
 from tests.signing import SignedBy
-
-_FORGOTTEN_WITHIN = 200
-"""Looks, five milliseconds apart: a change of teams reaches every process within a second (identity cache, 0008)."""
+from tests.waiting import PATIENCE
 
 
 class Hub:
@@ -63,9 +62,10 @@ class Hub:
         return set(found)
 
     def settle(self, who: str, teams: set[str]) -> None:
-        """Until what the server remembers of the caller's teams is what they are."""
+        """Until what the server remembers of the caller's teams is what they are: it is told a moment after a change."""
         seen: set[str] = set()
-        for _ in range(_FORGOTTEN_WITHIN):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             seen = set(self.call(who, "GET", "/identity").json()["identity"]["teams"])
             if seen == teams:
                 return

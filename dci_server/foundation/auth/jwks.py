@@ -29,7 +29,7 @@ SECONDS_FRESH = 300
 """After them, the set is fetched again while it is used."""
 SECONDS_BELIEVED = 3600
 """As long a set is used while the provider does not answer; a key that left it is not believed any longer than this."""
-_SECONDS_FOR_AN_ANSWER = 3.0
+SECONDS_FOR_AN_ANSWER = 3.0
 _LARGEST_ANSWER = 256 * 1024
 _KEY_BITS = range(2048, 8192 + 1)
 _LONGEST_KID_SHOWN = 100
@@ -75,13 +75,13 @@ class PublishedKeys:
         issuer: str,
         *,
         clock: Callable[[], float] = time.monotonic,
-        patience: float = _SECONDS_FOR_AN_ANSWER,
+        patience: float | None = None,
     ) -> None:
         """`address` is what `/.well-known/openid-configuration` is below; mostly it is the issuer itself."""
+        self.patience = SECONDS_FOR_AN_ANSWER if patience is None else patience
         self._configuration_url = address.rstrip("/") + "/.well-known/openid-configuration"
         self._issuer = issuer
         self._clock = clock
-        self._patience = patience
         self._keys: Mapping[str, RSAKey] = {}
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
@@ -139,7 +139,7 @@ class PublishedKeys:
         started = self._clock()
         try:
             # Two answers, and however slowly their bytes drip in.
-            async with asyncio.timeout(3 * self._patience):
+            async with asyncio.timeout(3 * self.patience):
                 self._keys = await self._download()
             self._fetched_at, self._failure = started, None
         except ApiError as refusal:
@@ -155,7 +155,7 @@ class PublishedKeys:
         if self._trusted is None:
             # The system's authorities: a provider may have one of its own. Reading them takes a while.
             self._trusted = await asyncio.to_thread(ssl.create_default_context)
-        async with httpx.AsyncClient(verify=self._trusted, timeout=self._patience) as client:
+        async with httpx.AsyncClient(verify=self._trusted, timeout=self.patience) as client:
             configuration = await _read_object(client, self._configuration_url)
             if configuration.get("issuer") != self._issuer:
                 raise Unavailable("the provider of the single sign-on calls itself otherwise than SSO_ISSUER says")

@@ -16,8 +16,7 @@ import uvicorn
 from dci_server.foundation.http import Application
 from dci_server.foundation.wire import WireProtocol
 from tests.conftest import World, credentials_of
-
-_SECONDS_TO_WAIT = 15
+from tests.waiting import PATIENCE, until_it_holds
 
 
 @dataclass
@@ -34,17 +33,17 @@ class Stream:
 
     async def line(self) -> str | None:
         """None when the stream is over."""
-        async with asyncio.timeout(_SECONDS_TO_WAIT):
+        async with asyncio.timeout(PATIENCE):
             return await anext(self._lines, None)
 
     async def message(self) -> dict[str, str] | None:
         """The next one, comments left out: a stream with nothing but signs of life is one that does not tell."""
         try:
-            async with asyncio.timeout(_SECONDS_TO_WAIT):
+            async with asyncio.timeout(PATIENCE):
                 return await self._message()
         except TimeoutError:
             told = [event["type"] for event in self.seen]
-            pytest.fail(f"the stream told nothing more in {_SECONDS_TO_WAIT} s; so far it told {told}")
+            pytest.fail(f"the stream told nothing more in {PATIENCE} s; so far it told {told}")
 
     async def _message(self) -> dict[str, str] | None:
         message: dict[str, str] = {}
@@ -97,8 +96,7 @@ async def serving(app: Application) -> AsyncGenerator[Live]:
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:
-            while not server.started:
-                await asyncio.sleep(0.01)
+            await until_it_holds(lambda: server.started)
             yield Live(f"http://127.0.0.1:{port}/api/v1", port, server)
         finally:
             server.should_exit = True
@@ -119,7 +117,7 @@ async def follow(live: Live, world: World) -> Follow:
     async def open_stream(who: str, path: str = "/events", **headers: str) -> AsyncGenerator[Stream]:
         asked = {"Accept": "text/event-stream", "Content-Type": "application/json", **headers}
         async with (
-            httpx.AsyncClient(base_url=live.url, auth=credentials_of(world, who), timeout=_SECONDS_TO_WAIT) as client,
+            httpx.AsyncClient(base_url=live.url, auth=credentials_of(world, who), timeout=PATIENCE) as client,
             client.stream("GET", path, headers=asked) as response,
         ):
             assert response.status_code == 200

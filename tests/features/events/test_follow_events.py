@@ -13,6 +13,7 @@ from dci_server.foundation.events import feed
 from dci_server.foundation.http import Application
 from tests.conftest import EVERYBODY, ClientOf, World, credentials_of
 from tests.features.events.conftest import Follow, Live
+from tests.waiting import until_it_holds
 
 JUNIT = b'<testsuite name="all"><testcase name="one" classname="a"/></testsuite>'
 _RUN = [
@@ -58,9 +59,8 @@ def _told(events: list[dict[str, Any]]) -> list[str]:
 async def _wait_for_followers(app: Application, number: int) -> None:
     """Until what is behind them has been told, and so many wait for what comes."""
     assert app.services is not None
-    async with asyncio.timeout(15):
-        while app.services.feed.followers != number:
-            await asyncio.sleep(0.01)
+    feed = app.services.feed
+    await until_it_holds(lambda: feed.followers == number)
 
 
 async def test_a_run_is_followed_event_by_event(client_of: ClientOf, world: World, follow: Follow) -> None:

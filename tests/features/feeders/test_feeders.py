@@ -7,8 +7,8 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
 from tests.signing import SignedBy
+from tests.waiting import until_heard
 
 FIELDS = {"id", "created_at", "updated_at", "etag", "name", "team_id", "data", "state", "last_auth_at"}
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -9,6 +8,7 @@ import pytest
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
 from tests.signing import SignedBy
+from tests.waiting import until, until_heard
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,6 @@ async def test_an_unknown_remoteci_is_refused(client_of: ClientOf) -> None:
     assert (response.status_code, response.json()["message"]) == (401, "identity does not exists.")
 
 
-async def until_heard(app: Application) -> None:
-    """Until the server listens for changes, as it does a moment after its start."""
-    services = app.services
-    assert services is not None
-    for _ in range(200):
-        if services.authenticator.is_listening:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the server does not listen for changed identities")
-
-
 @pytest.mark.parametrize(
     ("who", "change", "status", "message"),
     [
@@ -126,11 +115,16 @@ async def test_a_disabled_caller_is_refused(
     before = [(await client.get("/identity")).status_code for _ in range(2)]
 
     await world.db.execute(change)
-    await asyncio.sleep(0.2)
-    after = await client.get("/identity")
+    after = await until(lambda: refusal(client, "/identity"))
 
     assert before == [200, 200]
     assert (after.status_code, after.json()["message"]) == (status, message)
+
+
+async def refusal(client: httpx.AsyncClient, path: str) -> httpx.Response | None:
+    """None as long as the caller gets an answer."""
+    response = await client.get(path)
+    return None if response.status_code == 200 else response
 
 
 async def test_a_user_of_an_inactive_team_is_no_member(app: Application, client_of: ClientOf, world: World) -> None:
@@ -140,10 +134,9 @@ async def test_a_user_of_an_inactive_team_is_no_member(app: Application, client_
     before = (await alice.get(f"/jobs/{job}")).status_code
 
     await world.db.execute("update teams set state = 'inactive' where name = 'Blue'")
-    await asyncio.sleep(0.2)
+    after = await until(lambda: refusal(alice, f"/jobs/{job}"))
 
-    assert before == 200
-    assert (await alice.get(f"/jobs/{job}")).status_code == 404
+    assert (before, after.status_code) == (200, 404)
 
 
 async def test_a_known_caller_costs_no_query(app: Application, client_of: ClientOf, world: World) -> None:

@@ -15,7 +15,7 @@ from tests.mailbox import Mailbox, mailbox
 SENDING = {
     "DCI_DELIVERIES": "on",
     "DCI_WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8",
-    "DCI_WEBHOOK_TIMEOUT": "1",
+    "DCI_WEBHOOK_TIMEOUT": "60",
     "DCI_EMAIL_SERVER": "127.0.0.1",
     "DCI_EMAIL_TLS": "none",
     "DCI_EMAIL_FROM": "hub@example.org",

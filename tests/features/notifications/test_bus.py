@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a message bus hears: that a job started, that it finished; in order per job, at least once, and nobody waits for it."""
 
-import asyncio
 import json
 import signal
 import socket
@@ -25,12 +24,14 @@ from dci_server.features.notifications import outbox
 from dci_server.foundation.http import Application
 from dci_server.foundation.outgoing import amqp
 from dci_server.settings import Settings, SettingsError
-from tests.broker import GIVEN_URL, Broker, broker, closed_port, needs_broker
+from tests.broker import GIVEN_URL, Broker, broker, needs_broker
 from tests.conftest import ClientOf, World, started
 from tests.features.notifications.conftest import run
 from tests.features.webhooks.conftest import made
 from tests.mailbox import mailbox
 from tests.receiver import receiving
+from tests.server_process import closed_port
+from tests.waiting import until
 
 Sending = Callable[..., AbstractAsyncContextManager[Application]]
 
@@ -71,9 +72,7 @@ def _told(messages: list[DeliveredMessage]) -> list[tuple[str, str]]:
 
 
 async def _until(world: World, sql: str) -> None:
-    async with asyncio.timeout(20):
-        while not await world.db.fetchval(sql):
-            await asyncio.sleep(0.05)
+    await until(lambda: world.db.fetchval(sql))
 
 
 _NONE_WAITS = "select count(*) = {} and bool_and(state = 'sent') from bus_messages"

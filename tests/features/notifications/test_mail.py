@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who follows a laboratory hears of its failures, who follows a topic of its new components; nobody else, and once."""
 
-import asyncio
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.features.notifications.conftest import SENDING, run
 from tests.features.webhooks.conftest import made
 from tests.mailbox import Mailbox, mailbox
 from tests.receiver import receiving
+from tests.waiting import until
 
 _EVERYTHING_IS_TOLD = """
     select exists (select from events, event_consumers
@@ -273,8 +273,6 @@ async def test_without_a_mail_server_nothing_is_kept_for_one(
     async with started(database_url, key, tmp_path, DCI_DELIVERIES="on"):
         job_id = await world.job(status="running")
         await world.db.execute("update jobs set status = 'failure' where id = $1", job_id)
-        async with asyncio.timeout(20):
-            while not await world.db.fetchval(_EVERYTHING_IS_TOLD, job_id):
-                await asyncio.sleep(0.05)
+        await until(lambda: world.db.fetchval(_EVERYTHING_IS_TOLD, job_id))
 
     assert await world.count("mails") == 0

@@ -7,7 +7,7 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
+from tests.waiting import until_heard
 
 FIELDS = {
     "id", "created_at", "updated_at", "etag", "name", "team_id", "data", "public", "state", "last_auth_at",

@@ -2,7 +2,6 @@
 """Time passes when a test says so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -59,11 +58,6 @@ class Hub:
                 pass
 
         await asyncio.gather(*(tell_all() for _ in range(processes)))
-
-    async def until(self, happened: Callable[[], Awaitable[object]]) -> None:
-        async with asyncio.timeout(60):
-            while not await happened():
-                await asyncio.sleep(0.05)
 
     async def state(self, job_id: str, status: str) -> None:
         response = await self.client_of("blue_lab").post("/jobstates", json={"job_id": job_id, "status": status})

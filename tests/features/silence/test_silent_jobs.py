@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A job that has said nothing for too long is closed, as if its laboratory had said that it erred."""
 
-import asyncio
 import subprocess
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,6 +14,7 @@ from tests.conftest import World, started
 from tests.features.silence.conftest import DAY, Hub, pass_time
 from tests.features.uploads.test_pieces import place, sent
 from tests.server_process import BIN, environment, free_port
+from tests.waiting import until
 
 _MINUTE = timedelta(minutes=1)
 
@@ -233,6 +233,4 @@ async def test_the_demonstration_closes_jobs(world: World, database_url: str, tm
 
 
 async def _closed(world: World, job_id: str) -> None:
-    async with asyncio.timeout(60):
-        while await world.db.fetchval("select status from jobs where id = $1::uuid", job_id) != "error":
-            await asyncio.sleep(0.05)
+    await until(lambda: world.db.fetchval("select status = 'error' from jobs where id = $1::uuid", job_id))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import World, started
 from tests.features.silence.conftest import DAY, Hub
+from tests.waiting import until
 
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
@@ -129,4 +130,4 @@ async def test_a_server_listens_beside_its_requests(
     await hub.wait(5 * DAY)
 
     async with started(database_url, key, tmp_path_factory.mktemp("other"), DCI_REMOTECI_SILENT_AFTER_HOURS="24"):
-        await hub.until(lambda: _told(hub))
+        await until(lambda: _told(hub))

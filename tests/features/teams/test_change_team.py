@@ -8,7 +8,7 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
+from tests.waiting import until_heard
 
 STALE = "update failed, either team not found or etag not matched"
 KEEPS_ROLE = "the team carries a role: it can't be renamed, archived or deleted, and the admin team stays active"

@@ -6,8 +6,8 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
 from tests.features.teams.test_change_team import team_named
+from tests.waiting import until_heard
 
 
 @pytest.mark.parametrize("way", ["DELETE", "PUT"])

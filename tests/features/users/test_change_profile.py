@@ -9,7 +9,7 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
+from tests.waiting import until, until_heard
 
 PATHS = pytest.mark.parametrize("path", ["/users/me", "/identity"])
 STALE = "update failed, either user not found or etag not matched"
@@ -84,10 +84,12 @@ async def test_a_new_password_counts_on_other_processes(app: Application, client
     await world.db.execute(
         "update users set password_hash = (select password_hash from users where name = 'bob') || 'x' where name = 'alice'"
     )
-    await asyncio.sleep(0.2)
+
+    async def refused() -> bool:
+        return (await client_of("alice").get("/identity")).status_code == 401
 
     assert before == 200
-    assert (await client_of("alice").get("/identity")).status_code == 401
+    assert await until(refused)
 
 
 async def test_who_has_no_password_sets_one_without(app: Application, client_of: ClientOf, world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
+from tests.waiting import until_heard
 
 STALE = "update failed, either user not found or etag not matched"
 

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
 from tests.features.users.test_change_user import user_named
+from tests.waiting import until_heard
 
 
 async def test_a_deleted_user_is_gone_from_every_list(app: Application, client_of: ClientOf, world: World) -> None:

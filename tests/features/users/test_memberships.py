@@ -6,7 +6,7 @@ import pytest
 
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
+from tests.waiting import until, until_heard
 
 
 def membership(world: World, team: str, user: str) -> str:
@@ -193,11 +193,12 @@ async def test_of_two_removals_at_a_time_one_is_refused(
 
 
 async def until_waiting(world: World, number: int) -> None:
+    """So many statements wait for each other."""
     waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    for _ in range(400):
+
+    async def are_enough() -> bool:
         # What a transaction sees of the others is fixed at the first look.
         await world.db.execute("select pg_stat_clear_snapshot()")
-        if await world.db.fetchval(waiting) >= number:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the statements do not wait for each other")
+        return await world.db.fetchval(waiting) >= number
+
+    await until(are_enough)

@@ -14,7 +14,7 @@ import pytest
 from dci_server.foundation.http import Application
 from tests.conftest import World, started
 
-SETTINGS = {"DCI_DELIVERIES": "on", "DCI_WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8", "DCI_WEBHOOK_TIMEOUT": "1"}
+SETTINGS = {"DCI_DELIVERIES": "on", "DCI_WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8", "DCI_WEBHOOK_TIMEOUT": "60"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dci_server.foundation.auth.attempts import LONGEST_WAIT, seconds_to_wait
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
+from tests.waiting import until_it_holds
 
 
 class Pauses:
@@ -26,11 +27,7 @@ class Pauses:
         await self.open.wait()
 
     async def until_held(self, count: int) -> None:
-        for _ in range(500):
-            if len(self.asked) >= count:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"{len(self.asked)} refusals are held, not {count}")
+        await until_it_holds(lambda: len(self.asked) >= count)
 
 
 @pytest.fixture

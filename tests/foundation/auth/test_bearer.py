@@ -18,6 +18,7 @@ from dci_server.foundation.auth.bearer import SingleSignOn
 from dci_server.foundation.auth.jwks import PublishedKeys
 from dci_server.foundation.errors import NotAuthenticated
 from tests.openid import OTHER, OpenIdProvider, new_signing_key
+from tests.waiting import PATIENCE
 
 CREATE_REFUSED = "Cannot create user in Open ID Connect auth mechanism"
 UNREADABLE = "JWT token decode error: "
@@ -29,7 +30,7 @@ async def sso(provider_process: OpenIdProvider) -> AsyncIterator[SingleSignOn]:
     await provider_process.behave("well")
     await provider_process.publish(provider_process.key)
     sso = SingleSignOn(
-        PublishedKeys(issuer, issuer),
+        PublishedKeys(issuer, issuer, patience=PATIENCE),
         issuer=issuer,
         audiences=["api.dci", "dci"],
         read_only_group="redhat:employees",
@@ -70,13 +71,20 @@ async def test_a_real_token_is_believed(sso: SingleSignOn, provider: OpenIdProvi
 
 @pytest.mark.parametrize(
     "claims",
-    [{"aud": "dci"}, {"aud": ["elsewhere", "dci"]}, {"nbf": int(time.time()) + 5}, {"iat": None}, {"iat": -5},
+    [{"aud": "dci"}, {"aud": ["elsewhere", "dci"]}, {"nbf": "in 5 s"}, {"iat": None}, {"iat": -5},
      {"exp": 1e300}, {"realm_access": {"roles": "redhat:employees"}}, {"realm_access": ["redhat:employees"]}],
 )  # fmt: skip
 async def test_what_a_token_may_also_say(sso: SingleSignOn, provider: OpenIdProvider, claims: dict[str, Any]) -> None:
-    login = await sso.read(f"Bearer {provider.craft(**claims)}")
+    login = await sso.read(f"Bearer {provider.craft(**from_now(claims))}")
 
     assert (login.username, login.is_read_only) == ("carol", False)
+
+
+def from_now(claims: dict[str, Any]) -> dict[str, Any]:
+    """With the moments that are told from the beginning of the test, which may be long after the tables are read."""
+    now = int(time.time())
+    moments = {"1 s ago": now - 1, "in 5 s": now + 5, "in 15 min": now + 900}
+    return {name: moments.get(value, value) if isinstance(value, str) else value for name, value in claims.items()}
 
 
 async def test_a_long_name_is_cut(sso: SingleSignOn, provider: OpenIdProvider) -> None:
@@ -86,12 +94,12 @@ async def test_a_long_name_is_cut(sso: SingleSignOn, provider: OpenIdProvider) -
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({"exp": int(time.time()) - 1}, "JWT token expired, please refresh."),
+        ({"exp": "1 s ago"}, "JWT token expired, please refresh."),
         ({"exp": None}, UNREADABLE + "Object missing required field `exp`"),
         ({"exp": "tomorrow"}, UNREADABLE + "Expected `float`, got `str` - at `$.exp`"),
         ({"exp": True}, UNREADABLE + "Expected `float`, got `bool` - at `$.exp`"),
-        ({"nbf": int(time.time()) + 900}, UNREADABLE + "The token is not yet valid"),
-        ({"iat": int(time.time()) + 900}, UNREADABLE + "The token is not yet valid"),
+        ({"nbf": "in 15 min"}, UNREADABLE + "The token is not yet valid"),
+        ({"iat": "in 15 min"}, UNREADABLE + "The token is not yet valid"),
         ({"iss": "https://elsewhere.example.org"}, UNREADABLE + "Invalid issuer"),
         ({"iss": None}, UNREADABLE + "Object missing required field `iss`"),
         ({"aud": "another.service"}, UNREADABLE + "Invalid audience"),
@@ -108,7 +116,7 @@ async def test_a_long_name_is_cut(sso: SingleSignOn, provider: OpenIdProvider) -
 async def test_a_token_with_claims_of_no_use_is_refused(
     sso: SingleSignOn, provider: OpenIdProvider, claims: dict[str, Any], message: str
 ) -> None:
-    assert await refusal_of(sso, provider.craft(**claims)) == message
+    assert await refusal_of(sso, provider.craft(**from_now(claims))) == message
 
 
 @pytest.mark.parametrize("claims", [{"preferred_username": None}, {"preferred_username": "", "username": "carol"}])

@@ -10,7 +10,7 @@ import pytest
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
-from tests.features.identity.test_authentication import until_heard
+from tests.waiting import until_heard
 
 TABLES = {"alice": "users", "blue_lab": "remotecis", "blue_feeder": "feeders"}
 

@@ -13,6 +13,7 @@ from dci_server.foundation.database.connection import Connection, open_pool
 from dci_server.foundation.events import numbering
 from dci_server.foundation.events.numbering import EventNumbering, keep_partitions, number, number_all
 from tests.conftest import World
+from tests.waiting import PATIENCE, until
 
 _WRITE = "insert into events_outbox (type, subject_kind, subject_id, data) values ($1, 'test', gen_random_uuid(), '{}')"
 
@@ -123,7 +124,7 @@ async def test_those_who_listen_are_woken_once_for_a_batch(
     await number_all(world.db)
 
     last = (await _numbered(world))[-1][0]
-    assert await asyncio.wait_for(heard.get(), 15) == last
+    assert await asyncio.wait_for(heard.get(), PATIENCE) == last
     await others[0].fetchval("select 1")
     assert heard.empty()
 
@@ -228,10 +229,11 @@ async def test_numbering_outlives_a_database_that_goes_away(
     await running.start()
     running.wake()
 
-    async with asyncio.timeout(30):
-        while not await _numbered(world):
-            await asyncio.sleep(0.01)
-            running.wake()
+    async def are_numbered() -> list[tuple[int, str]]:
+        running.wake()
+        return await _numbered(world)
+
+    await until(are_numbered)
     await running.stop()
     await pool.close()
 

@@ -13,6 +13,7 @@ from dci_server.foundation.http import Application
 from dci_server.foundation.storage import StoreUnavailable
 from dci_server.foundation.storage.removal import announce_object, count_waiting, give_up_object, remove_due
 from tests.conftest import ClientOf, World, started
+from tests.waiting import until
 
 BIG = b"x" * 100_000
 
@@ -194,8 +195,10 @@ async def test_a_server_process_removes_what_is_due_by_itself(
     path.write_bytes(b"x")
     await world.db.execute("insert into objects_to_remove values ('files/left', utc_now())")
 
-    async with started(database_url, key, tmp_path), asyncio.timeout(30):
-        while path.exists() or await waiting(world):
-            await asyncio.sleep(0.02)
+    async def is_gone() -> bool:
+        return not path.exists() and not await waiting(world)
+
+    async with started(database_url, key, tmp_path):
+        await until(is_gone)
 
     assert stored(tmp_path) == []
