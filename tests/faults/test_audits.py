@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.server_process import Running, command, free_port, start, stop
+from tests.server_process import Running, free_port, provision, start, stop
 from tests.test_workers import Connections, lab_of
 
 PATIENCE = 60
@@ -114,7 +114,7 @@ async def test_what_a_killed_worker_had_answered_is_written_down_by_another(
 
 @pytest.mark.timeout(300)
 def test_a_server_that_can_not_write_journals_says_so_once(tmp_path: Path) -> None:
-    command(tmp_path / "data", "provision", "--demo")
+    provision(tmp_path / "data")
     (tmp_path / "data" / "audits").touch()
     running = start(tmp_path / "data", free_port())
     try:

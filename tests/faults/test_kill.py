@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from tests.faults.load import Answered, content_of, is_junit, report
-from tests.server_process import Running, command, free_port, start, stop, told_by
+from tests.server_process import Running, free_port, start, stop, told_by
 from tests.signing import SignedBy
+from tests.waiting import PATIENCE, until
 
 Victim = Literal["server", "postmaster", "backend", "worker", "everything"]
 
@@ -49,7 +50,6 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path / "data")
-    command(house.data, "provision", "--demo")
     yield house
     if house.running is not None:
         stop(house.running)
@@ -93,7 +93,7 @@ async def survive(house: House, name: str, victim: Victim, workers: int) -> None
         await everything_is_there(lab, name, answered)
     await store_holds_what_rows_refer_to(running)
     await only_results_have_cases(running)
-    assert psutil.wait_procs(processes, timeout=30)[1] == []
+    assert psutil.wait_procs(processes, timeout=PATIENCE)[1] == []
     assert stop(running) in (0, 130)
     house.answered.jobs |= answered.jobs
     house.answered.jobstates |= answered.jobstates
@@ -138,13 +138,15 @@ async def test_a_kill_in_the_middle_of_a_report_leaves_no_case_behind(house: Hou
     async with laboratory(running) as lab:
         topic = (await lab.get("/topics", params={"where": "name:RHEL-9.6"})).json()["topics"][0]["id"]
         job = (await lab.post("/jobs/schedule", json={"topic_id": topic})).json()["job"]["id"]
-        report = b"<testsuite>%b</testsuite>" % b"".join(b'<testcase name="%d"/>' % n for n in range(200_000))
         headers = {"DCI-NAME": "junit", "DCI-JOB-ID": job, "DCI-MIME": "application/junit"}
-        sending = asyncio.create_task(lab.post("/files", content=report, headers=headers))
+        report = b"<testsuite>%b</testsuite>" % b"".join(b'<testcase name="%d"/>' % n for n in range(10_000))
         db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(running.database_url())
-        async with asyncio.timeout(120):
-            while not await db.fetchval("select exists (select from cases)"):
-                assert not sending.done()
+        # Cases are there before their file is, which waits for us.
+        await db.execute("begin")
+        await db.execute("lock table files in share mode")
+        sending = asyncio.create_task(lab.post("/files", content=report, headers=headers))
+        await until(lambda: db.fetchval("select exists (select from cases)"))
+        assert not sending.done()
         kill(running.processes(), running.workers(), "everything")
         with suppress(httpx.TransportError):
             await sending
@@ -258,7 +260,7 @@ async def store_holds_what_rows_refer_to(running: Running) -> None:
     """After one pass over what waits to be removed, which a starting server makes by itself."""
     db: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(running.database_url())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await db.fetchval("select count(*) from objects_to_remove"):
                 await asyncio.sleep(0.1)
         rows = await db.fetch(

@@ -17,8 +17,10 @@ from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.storage import open_store
 from dci_server.foundation.storage.removal import count_unreferenced, count_waiting, remove_due
 from tests.faults.test_kill import everything_is_there, laboratory, reported_until_killed
+from tests.faults.test_purge import AT_ONCE, nobody_gives_up
 from tests.s3 import S3
 from tests.server_process import Running, free_port, start, stop
+from tests.waiting import until_it_holds
 
 BIG = b"x" * 70_000
 SMALL = [b"%d " % number * 500 for number in range(12)]
@@ -106,14 +108,12 @@ async def test_what_was_answered_survives_and_no_object_is_left_over(house: Hous
         big = [await uploaded(lab, job, BIG) for _ in range(120)]
         for file_id in big[10:]:
             await lab.delete(f"/files/{file_id}")
-        purging = asyncio.create_task(purge(running))
         before = len(house.keys("files"))
-        async with asyncio.timeout(120):
-            while len(house.keys("files")) == before:
-                await asyncio.sleep(0)
-    killed(running)
-    assert await purging is None
-    assert len(house.keys("files")) > before - 110
+        async with nobody_gives_up(running, sorted(big[10:])[AT_ONCE + 10]):
+            purging = asyncio.create_task(purge(running))
+            await until_it_holds(lambda: len(house.keys("files")) == before - 2 * AT_ONCE)
+            killed(running)
+            assert await purging is None
 
     running = house.opens(DCI_PACK_AFTER_SECONDS="0")
     assert await house.orphans(running) == (0, 0)

@@ -12,7 +12,7 @@ import pytest
 from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.storage import open_store
 from dci_server.foundation.storage.removal import count_unreferenced
-from tests.server_process import Running, command, free_port, start, stop
+from tests.server_process import Running, free_port, start, stop
 from tests.signing import SignedBy
 
 JOBS, FILES, KILLS = 40, 15, 4
@@ -27,7 +27,6 @@ def content_of(job: int, number: int) -> bytes:
 @pytest.mark.timeout(900)
 async def test_whoever_dies_while_packing_loses_nothing(tmp_path: Path) -> None:
     data, port = tmp_path / "data", free_port()
-    command(data, "provision", "--demo")
     running = start(data, port, DCI_PACK_AFTER_SECONDS="0")
     sent = await jobs_that_are_over(running)
     stop(running)

@@ -17,7 +17,8 @@ import pytest
 from tusclient.client import TusClient
 from tusclient.uploader.uploader import Uploader
 
-from tests.server_process import Running, command, free_port, start, stop
+from tests.server_process import Running, free_port, start, stop
+from tests.waiting import PATIENCE
 
 MIB = 1024 * 1024
 SIZE = 50 * MIB + 12_345
@@ -57,7 +58,6 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    command(tmp_path / "data", "provision", "--demo")
     house = House(tmp_path / "data")
     yield house
     stop(house.running)
@@ -137,7 +137,7 @@ def cut(house: House, where: str, offset: int, content: bytes) -> None:
 
 async def when_more_has_arrived(house: House, where: str, before: int) -> int:
     with house.client() as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 offset = int(client.head(where, headers={"Tus-Resumable": "1.0.0"}).headers["upload-offset"])
                 if offset > before:
