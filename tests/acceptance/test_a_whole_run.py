@@ -3,8 +3,6 @@
 
 import signal
 import socket
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +10,13 @@ import httpx
 import psutil
 import pytest
 
+from tests.acceptance.library import api
 from tests.server_process import Running, free_port, start, stop
 from tests.signing import SignedBy
+from tests.waiting import PATIENCE, wait_until
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(tmp_path_factory.mktemp("house") / "data", free_port())
-    yield running
-    stop(running)
-
-
-def client(running: Running) -> Any:
-    from dciclient.v1.api import context  # pyright: ignore[reportMissingTypeStubs]
-
-    rc = running.rc("demo")
-    made: Any = context
-    return made.build_signature_context(
-        dci_cs_url=rc["DCI_CS_URL"], dci_client_id=rc["DCI_CLIENT_ID"], dci_api_secret=rc["DCI_API_SECRET"]
-    )
-
-
-def api(name: str) -> Any:
-    import importlib
-
-    return importlib.import_module(f"dciclient.v1.api.{name}")
-
-
-def test_the_published_client_reports_a_run(server: Running) -> None:
-    lab = client(server)
+def test_the_published_client_reports_a_run(lab: Any) -> None:
     identity = api("identity").get(lab)
     topic = api("topic").list(lab, where="name:RHEL-9.6").json()["topics"][0]
     components = api("topic").list_components(lab, topic["id"], limit=1, offset=0).json()["components"]
@@ -71,8 +47,7 @@ def test_the_published_client_reports_a_run(server: Running) -> None:
     assert api("job").delete(lab, scheduled["id"], scheduled["etag"]).status_code == 204
 
 
-def test_dcictl_talks_to_it(server: Running) -> None:
-    lab = client(server)
+def test_dcictl_talks_to_it(server: Running, lab: Any) -> None:
     topic = api("topic").list(lab, where="name:RHEL-9.6").json()["topics"][0]
     job = api("job").schedule(lab, topic["id"], name="seen by dcictl").json()["job"]
 
@@ -105,9 +80,9 @@ def test_a_body_that_stops_half_way_leaves_nothing(server: Running) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(f"POST /api/v1/files HTTP/1.1\r\n{head}\r\n".encode() + b"x" * 100_000)
 
-    time.sleep(0.5)
+    # The server notices a moment later.
+    wait_until(lambda: not [path for path in (server.data / "files" / "tmp").glob("*") if path.is_file()])
     assert lab.get(f"/jobs/{job}/files").json()["files"] == []
-    assert not [path for path in (server.data / "files" / "tmp").glob("*") if path.is_file()]
 
 
 def test_two_servers_run_side_by_side_and_find_their_data_again(server: Running, tmp_path: Path) -> None:
@@ -118,7 +93,7 @@ def test_two_servers_run_side_by_side_and_find_their_data_again(server: Running,
     children = psutil.Process(other.process.pid).children(recursive=True)
     stop(other)
 
-    gone = psutil.wait_procs(children, timeout=10)[1]
+    gone = psutil.wait_procs(children, timeout=PATIENCE)[1]
     again = start(tmp_path / "data", port)
     try:
         assert again.signed().get(f"/jobs/{job}").status_code == 200

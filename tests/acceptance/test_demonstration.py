@@ -31,7 +31,7 @@ def run_until_it_serves(data: Path, port: int, log: Path) -> str:
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, log.read_text()
-    _, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=_SECONDS)
     assert alive == []
     return log.read_text()
 

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls of the published library that no sub-command of `dcictl` makes, against a server as a user starts it."""
 
-import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.server_process import Running, free_port, start, stop
+from tests.acceptance.library import api
+from tests.server_process import Running
 
 REPORT = "<testsuite name='s'><testcase name='t' classname='c' time='2'></testcase></testsuite>"
 WITH_PROPERTY = REPORT.replace("></testcase>", "><properties><property name='bug' value='7'/></properties></testcase>")
@@ -21,33 +20,6 @@ OTHERS = {
     ),
     "a property, and another case": WITH_PROPERTY.replace("'t'", "'u'"),
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(tmp_path_factory.mktemp("library") / "data", free_port())
-    yield running
-    stop(running)
-
-
-def api(name: str) -> Any:
-    return importlib.import_module(f"dciclient.v1.api.{name}")
-
-
-@pytest.fixture
-def lab(server: Running) -> Any:
-    rc = server.rc("demo")
-    return api("context").build_signature_context(
-        dci_cs_url=rc["DCI_CS_URL"], dci_client_id=rc["DCI_CLIENT_ID"], dci_api_secret=rc["DCI_API_SECRET"]
-    )
-
-
-@pytest.fixture
-def admin(server: Running) -> Any:
-    rc = server.rc("admin")
-    return api("context").build_dci_context(
-        dci_cs_url=rc["DCI_CS_URL"], dci_login=rc["DCI_LOGIN"], dci_password=rc["DCI_PASSWORD"]
-    )
 
 
 def a_topic(lab: Any) -> str:

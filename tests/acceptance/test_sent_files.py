@@ -6,11 +6,9 @@ the next task.
 """
 
 import hashlib
-import importlib
 import random
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,38 +21,11 @@ import httpx
 import pytest
 import requests
 
-from tests.server_process import Running, free_port, start, stop
+from tests.acceptance.library import api
+from tests.waiting import wait_until
 
 OUTPUT = "application/x-ansible-output"
 TASKS = 300
-_SECONDS_TO_STORE = 30
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(tmp_path_factory.mktemp("files") / "data", free_port())
-    yield running
-    stop(running)
-
-
-def api(name: str) -> Any:
-    return importlib.import_module(f"dciclient.v1.api.{name}")
-
-
-@pytest.fixture
-def lab(server: Running) -> Any:
-    rc = server.rc("demo")
-    return api("context").build_signature_context(
-        dci_cs_url=rc["DCI_CS_URL"], dci_client_id=rc["DCI_CLIENT_ID"], dci_api_secret=rc["DCI_API_SECRET"]
-    )
-
-
-@pytest.fixture
-def admin(server: Running) -> Any:
-    rc = server.rc("admin")
-    return api("context").build_dci_context(
-        dci_cs_url=rc["DCI_CS_URL"], dci_login=rc["DCI_LOGIN"], dci_password=rc["DCI_PASSWORD"]
-    )
 
 
 @pytest.fixture
@@ -276,10 +247,7 @@ def cut_at_once(connection: socket.socket, _is_there: Callable[[], bool]) -> Non
 
 
 def cut_when_stored(_connection: socket.socket, is_there: Callable[[], bool]) -> None:
-    end = time.monotonic() + _SECONDS_TO_STORE
-    while not is_there():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_until(is_there)
 
 
 MALFORMED = b"<testsuite><testcase name='x'></testsuite>" + b" " * 70_000
