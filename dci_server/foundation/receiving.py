@@ -2,24 +2,40 @@
 """The body of an upload as it arrives: hashed while it is written, and seen by nobody."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from dci_server.foundation.content import ContentReader, Reading
 from dci_server.foundation.encodings import decoded, encoding_of
 from dci_server.foundation.errors import ApiError, TooLarge
-from dci_server.foundation.http import Call
+from dci_server.foundation.http import Call, header_text
 from dci_server.foundation.storage import Upload
 from dci_server.foundation.storage.store import MIB
 
 HEADERS = {
+    "DCI-MD5": "The MD5 of the file, as it is before any Content-Encoding: compared, and 400 when it differs.",
     "Content-Encoding": "`gzip` or `zstd` when the body is compressed: it is signed as it is sent, and kept as it was.",
 }
 """Of an upload, for the documentation."""
 REFUSALS = (415,)
 
+_MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _PIECE_TO_READ = 64 * 1024
 """Of what is read while it arrives: when the last byte is there, little is left to be read."""
+
+
+def announced_md5(headers: Mapping[str, str]) -> str | None:
+    # quirk: the prefix is optional, as existing servers have it.
+    md5 = header_text(headers.get("dci-md5", headers.get("md5", "")))
+    if md5 and not _MD5.fullmatch(md5):
+        raise ApiError("HTTP header DCI-MD5 must be 32 hexadecimal digits")
+    return md5.lower() or None
+
+
+def require_md5(announced: str | None, computed: str | None) -> None:
+    if announced is not None and announced != computed:
+        raise ApiError(f"DCI-MD5 says {announced}, the bytes that arrived have {computed}; send the file again")
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dci_server.foundation.database.connection import Connection, Json, Record
 from dci_server.foundation.errors import ApiError, NotAuthorized, NotFound, Unavailable
 from dci_server.foundation.http import Call
 from dci_server.foundation.identifiers import new_id
-from dci_server.foundation.receiving import Received, receive
+from dci_server.foundation.receiving import Received, announced_md5, receive, require_md5
 from dci_server.foundation.storage import Upload
 from dci_server.foundation.storage.removal import announce_object, give_up_object
 
@@ -25,9 +25,11 @@ async def receive_file(call: Call, component_id: UUID) -> Json[ComponentFile]:
 
     if call.authentication.is_certain:
         await require_welcome()
-    received = await receive(call, require_welcome, in_memory=_IN_MEMORY)
+    md5 = announced_md5(call.headers)
+    received = await receive(call, require_welcome, in_memory=_IN_MEMORY, with_md5=md5 is not None)
     try:
         target = await _require_target(call, component_id)
+        require_md5(md5, received.md5)
         received.upload = await _in_store(call, received)
         return await _keep(call, component_id, target["topic_id"], received, received.upload)
     finally:
@@ -58,6 +60,7 @@ async def _keep(
             changeable_by(call.caller),
             file_id=file_id,
             mime=media_type(call.headers.get("content-type", "")),
+            md5=received.md5,
             sha256=received.sha256,
             size=received.size,
             key=key,

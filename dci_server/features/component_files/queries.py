@@ -86,8 +86,8 @@ async def insert_file(db: Connection, component_id: UUID, changeable: Condition,
     delete from objects_to_remove using component
     where key = %(key)s::text and not_before > utc_now() and component.is_changeable returning key
 ), created as (
-    insert into component_files (id, name, mime, sha256, size, key, component_id)
-    select %(file_id)s::uuid, %(file_id)s::uuid::text, %(mime)s::text, %(sha256)s::text, %(size)s::bigint, claimed.key,
+    insert into component_files (id, name, mime, md5, sha256, size, key, component_id)
+    select %(file_id)s::uuid, %(file_id)s::uuid::text, %(mime)s::text, %(md5)s::text, %(sha256)s::text, %(size)s::bigint, claimed.key,
            component.id
     from component, claimed returning *
 )

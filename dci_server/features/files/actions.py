@@ -18,7 +18,7 @@ from dci_server.foundation.downloads import attachment
 from dci_server.foundation.errors import ApiError, Gone, NotAuthorized, NotFound, TooLarge, Unavailable
 from dci_server.foundation.http import Call, Services
 from dci_server.foundation.identifiers import new_id
-from dci_server.foundation.receiving import Received, receive
+from dci_server.foundation.receiving import Received, announced_md5, receive, require_md5
 from dci_server.foundation.storage.removal import give_up_object
 
 
@@ -59,7 +59,7 @@ async def keep_file(
     claim: Claim | None = None,
 ) -> Json[File]:
     """Makes what arrived a file: compared with its MD5, read when its kind is, then visible."""
-    _require_md5(announced, received.md5)
+    require_md5(announced.md5, received.md5)
     keeping = _Keeping(services, changeable, announced, received, claim)
     reader = services.readers.get(announced.mime or "")
     if reader is None:
@@ -104,11 +104,6 @@ async def _keep_read(keeping: _Keeping, reader: ContentReader) -> Json[File]:
 def _destination(keeping: _Keeping) -> Destination:
     announced = keeping.announced
     return Destination(announced.name, announced.job_id, announced.jobstate_id, keeping.changeable)
-
-
-def _require_md5(announced: Announcement, computed: str | None) -> None:
-    if announced.md5 != computed:
-        raise ApiError(f"DCI-MD5 says {announced.md5}, the bytes that arrived have {computed}; send the file again")
 
 
 def _require_target(facts: Record) -> None:
@@ -175,12 +170,14 @@ def _packed(received: Received) -> tuple[bool, bytes | None]:
 async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
     """Nothing but what its reader lets be changed; the file stays as it was in every other case."""
     db, changeable = call.db, changeable_by(call.caller)
+    md5 = announced_md5(call.headers)
     # Whoever signs is not known before the last byte, and is told nothing of the file until then.
     received = await receive(call, _later, in_memory=MAX_REPLACED_BYTES, with_md5=True, at_most=MAX_REPLACED_BYTES)
     file = await queries.find_file(db, file_id)
     if file is None or file["job_is_archived"]:
         raise NotFound("file")
     WORKERS_OF_TEAM.require_for_team(call.caller, file["team_id"])
+    require_md5(md5, received.md5)
     reader = call.services.readers.get(file["mime"] or "")
     said = call.headers.get("content-type", "").partition(";")[0].strip()
     if reader is None or said != file["mime"]:

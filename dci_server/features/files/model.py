@@ -13,6 +13,7 @@ from msgspec import Struct
 from dci_server.features.jobs.model import Count, FileOfJob
 from dci_server.foundation.errors import ApiError
 from dci_server.foundation.http import header_text
+from dci_server.foundation.receiving import announced_md5
 
 MAX_INLINE_BYTES = 64 * 1024
 """Up to here the bytes live in the row (design: small files live in the row)."""
@@ -23,7 +24,6 @@ MAX_REPLACED_BYTES = 8 * 1024 * 1024
 _WORTH_COMPRESSING = 128
 _LONGEST_NAME = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 File = FileOfJob
 
@@ -64,10 +64,7 @@ def read_announcement(headers: Mapping[str, str]) -> Announcement:
     mime = _value(headers, "mime")
     if _CONTROL.search(name) or _CONTROL.search(mime or ""):
         raise ApiError("DCI-NAME and DCI-MIME can't hold control characters")
-    md5 = _value(headers, "md5") or None
-    if md5 is not None and not _MD5.fullmatch(md5):
-        raise ApiError("HTTP header DCI-MD5 must be 32 hexadecimal digits")
-    return Announcement(name, mime, md5.lower() if md5 else None, job_id, jobstate_id)
+    return Announcement(name, mime, announced_md5(headers), job_id, jobstate_id)
 
 
 def _value(headers: Mapping[str, str], name: str) -> str | None:

@@ -18,7 +18,6 @@ _UPLOAD_HEADERS = {
     "DCI-JOB-ID": "The job it belongs to; or DCI-JOBSTATE-ID.",
     "DCI-JOBSTATE-ID": "The jobstate it belongs to.",
     "DCI-MIME": "Its media type; `application/junit` has its tests counted.",
-    "DCI-MD5": "The MD5 of the file, as it is before any Content-Encoding: compared, and 400 when it differs.",
     **receiving.HEADERS,
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,20 @@ async def test_a_media_type_that_says_something_is_kept(
     assert (file["mime"], file["size"]) == (kept, 7)
     content = await epm.get(f"/components/{component_id}/files/{file['id']}/content")
     assert (content.headers["content-type"], content.content) == (kept, b"a=1&b=2")
+
+
+@pytest.mark.parametrize("size", [SMALL, BIG])
+async def test_a_file_that_was_damaged_on_its_way_is_refused(
+    client_of: ClientOf, world: World, tmp_path: Path, size: int
+) -> None:
+    feeder, component_id, content = client_of("blue_feeder"), world.ids["compose"], b"x" * size
+    md5 = hashlib.md5(content).hexdigest()
+
+    refused = await feeder.post(f"/components/{component_id}/files", content=content, headers={"DCI-MD5": "0" * 32})
+
+    assert (refused.status_code, "DCI-MD5 says" in refused.text, md5 in refused.text) == (400, True, True)
+    assert (stored_objects(tmp_path), await world.count("component_files")) == ([], 0)
+    assert (await upload(feeder, component_id, content, **{"DCI-MD5": md5}))["md5"] == md5
 
 
 async def test_a_body_without_length_is_streamed(client_of: ClientOf, world: World) -> None:

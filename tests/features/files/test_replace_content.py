@@ -163,6 +163,18 @@ async def test_anything_else_stays_as_it_is(client_of: ClientOf, world: World) -
     assert await world.count("tests_results") == 1
 
 
+async def test_content_that_was_damaged_on_its_way_is_refused(client_of: ClientOf, world: World) -> None:
+    lab = client_of("blue_lab")
+    file = await upload(lab, await world.job(), REPORT)
+    md5 = hashlib.md5(WITH_PROPERTIES).hexdigest()
+
+    refused = await put(lab, file, WITH_PROPERTIES, **{"DCI-MD5": "0" * 32})
+
+    assert (refused.status_code, "DCI-MD5 says" in refused.text, md5 in refused.text) == (400, True, True)
+    assert (await lab.get(f"/files/{file['id']}/content")).content == REPORT
+    assert (await put(lab, file, WITH_PROPERTIES, **{"DCI-MD5": md5})).json()["file"]["md5"] == md5
+
+
 async def test_who_was_slower_is_told(client_of: ClientOf, world: World) -> None:
     lab, job = client_of("blue_lab"), await world.job()
     file = await upload(lab, job, REPORT)
