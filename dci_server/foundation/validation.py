@@ -146,12 +146,13 @@ def _decode(text: bytes, shape: type[T], *, closed: bool) -> T:
 # a good deal slower and more certain than the one before.
 _LIKE_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
 _LONG_NUMBER = b"0" * 200
-_SUSPECT_NUMBER = re.compile(rb"[:\[,\s]-?(?:[0-9][0-9.]*+[eE][+-]?[0-9]{3}|[0-9]{200})")
+_SUSPECT_NUMBER = re.compile(rb"[:\[,\s]-?(?:[0-9][0-9.]*+[eE][+-]?[0-9]{3}|[0-9][0-9.]{199})")
 _TEXT_OR_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|(?P<number>-?[0-9][0-9.eE+-]*+)')
 
 
 def _require_numbers_that_fit(name: str, value: bytes) -> None:
-    """An object stays the text it was; what is read from it elsewhere would be infinite, or nothing."""
+    """An object stays the text it was; what is read from it elsewhere would be infinite, or nothing, and PostgreSQL, which
+    compares a row with what it was, reads fractions of so many digits and no more."""
     digits = value.translate(_LIKE_NUMBERS, b"+-")
     if (b"0e000" not in digits and _LONG_NUMBER not in digits) or not _SUSPECT_NUMBER.search(value):
         return
@@ -160,13 +161,21 @@ def _require_numbers_that_fit(name: str, value: bytes) -> None:
         if number is None or len(number) < len("1e309"):
             continue
         read = float(number)
-        if read in _NO_NUMBERS or (read == 0 and number.lower().partition(b"e")[0].strip(b"-0.")):
+        mantissa, _, exponent = number.lower().partition(b"e")
+        digits_of_fraction = len(mantissa.partition(b".")[2]) - float(exponent or 0)
+        if (
+            read in _NO_NUMBERS
+            or (read == 0 and mantissa.strip(b"-0."))
+            or not -_LARGEST_EXPONENT <= digits_of_fraction <= _MOST_DIGITS_OF_FRACTION
+        ):
             raise Malformed(
                 [f"{name}: {cut(number.decode())} is out of range; numbers have 64 bits, write this one as a text"]
             )
 
 
 _NO_NUMBERS = (float("inf"), float("-inf"))
+_MOST_DIGITS_OF_FRACTION = 16_383
+_LARGEST_EXPONENT = 1_000_000
 
 _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
 
