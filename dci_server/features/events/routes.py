@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The URLs of events."""
 
-from uuid import UUID
-
 from dci_server.features.events import access, queries, stream
 from dci_server.features.events.filters import (
     AFTER,
@@ -13,6 +11,7 @@ from dci_server.features.events.filters import (
     read_limit,
 )
 from dci_server.features.events.model import EventsAnswer
+from dci_server.features.events.stream import Watched
 from dci_server.features.jobs.access import READ_PARTS, require_can_read
 from dci_server.foundation.http import Call, Response, Route, page
 from dci_server.foundation.parameters import Parameter, require_known
@@ -34,14 +33,14 @@ async def list_events_of_job(call: Call) -> Response:
     """What happened to a job; as a stream from its beginning on, until the job is over."""
     require_known(call.parameters, _OF_A_JOB)
     job_id = call.id("job_id")
-    await require_can_read(call.db, call.caller, job_id)
-    return await _answer(call, Filters(None, {"job_id": job_id}), of_job=job_id)
+    team_id = await require_can_read(call.db, call.caller, job_id)
+    return await _answer(call, Filters(None, {"job_id": job_id}), Watched(job_id, team_id))
 
 
-async def _answer(call: Call, filters: Filters, *, of_job: UUID | None = None) -> Response:
+async def _answer(call: Call, filters: Filters, watched: Watched | None = None) -> Response:
     after, limit = AFTER.read_number(call.parameters), read_limit(call.parameters)
     if stream.is_asked_for(call):
-        return stream.follow(call, filters, of_job=of_job)
+        return stream.follow(call, filters, watched)
     # Who asks after a write of its own finds what that caused.
     await call.services.events.number_all()
     visible = access.visible_to(call.caller)

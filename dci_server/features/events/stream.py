@@ -3,10 +3,13 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 from uuid import UUID
 
 from dci_server.features.events import access, queries
 from dci_server.features.events.filters import AFTER, Filters
+from dci_server.features.jobs.access import READ_PARTS
+from dci_server.foundation.auth.identity import Identity
 from dci_server.foundation.errors import ApiError, Unavailable
 from dci_server.foundation.events.feed import NOT_AUTHORIZED, SERVER_STOPS, Follower, LiveEvent, farewell
 from dci_server.foundation.http import Call, Response
@@ -23,15 +26,25 @@ def is_asked_for(call: Call) -> bool:
     return EVENT_STREAM in call.headers.get("accept", "").lower()
 
 
-def follow(call: Call, filters: Filters, *, of_job: UUID | None = None) -> Response:
+class Watched(NamedTuple):
+    """The job that a stream is about, and whose it is."""
+
+    job_id: UUID
+    team_id: UUID
+
+    def may_be_read_by(self, caller: Identity) -> bool:
+        return READ_PARTS.allows(caller, caller.belongs_to(self.team_id))
+
+
+def follow(call: Call, filters: Filters, watched: Watched | None = None) -> Response:
     """Begins after `Last-Event-ID`, or `after`; without either with the whole job, or with what comes next."""
     call.services.feed.require_room()
     after = _last_event_id(call)
     if after is None:
         after = AFTER.read_number(call.parameters)
-    if after is None and of_job is not None:
+    if after is None and watched is not None:
         after = 0
-    stream = _stream(call, filters, after, of_job)
+    stream = _stream(call, filters, after, watched)
     return Response(200, headers=_HEADERS, stream=stream, media_type=EVENT_STREAM.encode())
 
 
@@ -44,10 +57,11 @@ def _last_event_id(call: Call) -> int | None:
     return int(text)
 
 
-async def _stream(call: Call, filters: Filters, after: int | None, of_job: UUID | None) -> AsyncIterator[bytes]:
+async def _stream(call: Call, filters: Filters, after: int | None, watched: Watched | None) -> AsyncIterator[bytes]:
     services, line = call.services, call.line
     assert line is not None
-    follower = Follower(call.authentication, line, 0, _Wanted(filters), ends_with_job=of_job is not None)
+    may_follow = None if watched is None else watched.may_be_read_by
+    follower = Follower(call.authentication, line, 0, _Wanted(filters), may_follow, ends_with_job=watched is not None)
     line.watch(lambda: follower.end(SERVER_STOPS))
     try:
         yield _BEGINNING
@@ -55,14 +69,15 @@ async def _stream(call: Call, filters: Filters, after: int | None, of_job: UUID 
         last = await queries.find_last(call.db)
         follower.cursor = last if after is None else min(after, last)
         is_first = True
-        while follower.cursor < services.feed.last and not follower.has_ended:
-            try:
-                caller = await services.authenticator.renew(call.authentication)
-            except Unavailable:
-                raise
-            except ApiError:
+        while not follower.has_ended:
+            # Rights may change while the past is told, and before the feed knows this follower.
+            caller = await _renewed(call, watched)
+            if caller is None:
                 yield farewell(NOT_AUTHORIZED)
                 return
+            call.authentication.caller = caller
+            if follower.cursor >= services.feed.last:
+                break
             missed = await queries.read_missed(
                 call.db, follower.cursor, _AT_ONCE, access.visible_to(caller), filters.condition
             )
@@ -72,13 +87,24 @@ async def _stream(call: Call, filters: Filters, after: int | None, of_job: UUID 
             yield missed.text
             follower.cursor = missed.after
         services.feed.join(follower)
-        if of_job is not None:
-            follower.last_of_job = await queries.find_end_of_job(call.db, of_job)
+        if watched is not None:
+            follower.last_of_job = await queries.find_end_of_job(call.db, watched.job_id)
         async for chunk in follower.live():
             yield chunk
     finally:
         services.feed.leave(follower)
         line.release()
+
+
+async def _renewed(call: Call, watched: Watched | None) -> Identity | None:
+    """None for who may not follow any more."""
+    try:
+        caller = await call.services.authenticator.renew(call.authentication)
+    except Unavailable:
+        raise
+    except ApiError:
+        return None
+    return caller if watched is None or watched.may_be_read_by(caller) else None
 
 
 class _Wanted:

@@ -44,9 +44,10 @@ def changeable_by(caller: Identity) -> Condition:
     return by(caller, Condition("jobs.team_id = any(%(own_team_ids)s::uuid[])", {"own_team_ids": own}))
 
 
-async def require_can_read(db: Connection, caller: Identity, job_id: UUID) -> None:
-    """What hangs on a job: 404 when it is absent, 401 for those who may not see it (jobs.md §9.4)."""
+async def require_can_read(db: Connection, caller: Identity, job_id: UUID) -> UUID:
+    """What hangs on a job: 404 when it is absent, 401 for those who may not see it (jobs.md §9.4). Its team."""
     team_id = await queries.find_team_of_job(db, job_id)
     if team_id is None:
         raise NotFound("job")
     READ_PARTS.require_for_team(caller, team_id)
+    return team_id

@@ -86,6 +86,7 @@ class Follower:
         "cursor",
         "ends_with_job",
         "last_of_job",
+        "may_follow",
         "waiting",
         "wants",
     )
@@ -96,6 +97,7 @@ class Follower:
         line: Line,
         cursor: int,
         wants: Callable[[LiveEvent], bool],
+        may_follow: Callable[[Identity], bool] | None = None,
         *,
         ends_with_job: bool = False,
     ) -> None:
@@ -104,6 +106,8 @@ class Follower:
         self.audience: _Audience | None = None
         self.cursor = cursor
         self.wants = wants
+        self.may_follow = may_follow
+        """Whether there is anything for the caller to hear here."""
         self.waiting: deque[LiveEvent] = deque()
         self.last_of_job: int | None = None
         """The stream ends with this event, for a job that was over before it was followed."""
@@ -357,7 +361,10 @@ class EventFeed:
                 follower.end(NOT_AUTHORIZED)
                 self._unseat(follower)
                 continue
-            if follower in self._followers and identity.teams != follower.authentication.caller.teams:
+            if follower.may_follow is not None and not follower.may_follow(identity):
+                follower.end(NOT_AUTHORIZED)
+                self._unseat(follower)
+            elif follower in self._followers and identity.teams != follower.authentication.caller.teams:
                 self._unseat(follower)
                 follower.authentication.caller = identity
                 self._seat(follower)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from dci_server.features.events import queries
 from dci_server.foundation.auth.authenticator import Authenticator
 from dci_server.foundation.events import feed
 from dci_server.foundation.http import Application
@@ -241,6 +242,55 @@ async def test_who_leaves_a_team_hears_no_more_of_it(
         events = await stream.events(1)
 
     assert [event["job_id"] for event in events] == [red_job]
+
+
+async def test_who_leaves_a_team_while_the_past_is_told_hears_no_more_of_it(
+    client_of: ClientOf, world: World, follow: Follow, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, alice = client_of("admin"), world.ids["user alice"]
+    await world.add("users_teams", user_id=alice, team_id=world.ids["Red"])
+    past = [await world.job("blue_lab") for _ in range(2)]
+    read_missed = queries.read_missed
+
+    async with follow("reader") as other:
+        await _wait_for_followers(app, 1)
+        before = await _head(admin) - len(past)
+
+        async def read_slowly(*args: Any) -> queries.Missed:
+            monkeypatch.setattr(queries, "read_missed", read_missed)
+            missed = await read_missed(*args)
+            assert (await admin.delete(f"/teams/{world.ids['Blue']}/users/{alice}")).status_code == 204
+            # Whoever follows by now has been looked up again.
+            await world.job("blue_lab")
+            await other.event()
+            return missed
+
+        monkeypatch.setattr(queries, "read_missed", read_slowly)
+        async with follow("alice", f"/events?after={before}") as stream:
+            told = [await stream.event() for _ in past]
+            await _wait_for_followers(app, 2)
+            await world.job("blue_lab")
+            red_job = await world.job("red_lab")
+            told.append(await stream.event())
+
+    assert [event["job_id"] for event in told] == [*past, red_job]
+
+
+async def test_who_leaves_the_team_of_a_job_watches_it_no_more(
+    client_of: ClientOf, world: World, follow: Follow, app: Application
+) -> None:
+    admin, alice, job_id = client_of("admin"), world.ids["user alice"], await world.job("blue_lab")
+    await world.add("users_teams", user_id=alice, team_id=world.ids["Red"])
+
+    async with follow("alice", f"/jobs/{job_id}/events") as stream, follow("admin", f"/jobs/{job_id}/events") as other:
+        await _wait_for_followers(app, 2)
+        assert (await admin.delete(f"/teams/{world.ids['Blue']}/users/{alice}")).status_code == 204
+        events = await stream.rest()
+        await _finish(client_of("blue_lab"), job_id)
+        to_others = await other.rest()
+
+    assert (_told(events), stream.end) == (["job_created"], "not authorized any more")
+    assert (_told(to_others)[-1], other.end) == ("job_finished", "the job is over")
 
 
 async def test_who_joins_a_team_hears_of_it_from_then_on(
