@@ -13,7 +13,7 @@ from dci_server.features.events.filters import (
 from dci_server.features.events.model import EventsAnswer
 from dci_server.features.events.stream import Watched
 from dci_server.features.jobs.access import READ_PARTS, require_can_read
-from dci_server.foundation.http import Call, Response, Route, page
+from dci_server.foundation.http import Call, Headers, Response, Route, Services, page
 from dci_server.foundation.parameters import Parameter, require_known
 
 _OF_A_JOB: tuple[Parameter, ...] = (AFTER, LIMIT)
@@ -21,6 +21,11 @@ _LIVE = {
     "Accept": "`text/event-stream` for Server-Sent Events that go on; anything else for a page.",
     "Last-Event-ID": "Of a stream: the last event that was seen; it goes on after that one.",
 }
+
+
+def _tells(_services: Services, method: str) -> Headers:
+    """Browsers ask before a page of another origin says where it goes on; only their EventSource need not ask."""
+    return ((b"access-control-allow-headers", b"Last-Event-ID"),) if method == "OPTIONS" else ()
 
 
 async def list_events(call: Call) -> Response:
@@ -48,7 +53,16 @@ async def _answer(call: Call, filters: Filters, watched: Watched | None = None) 
 
 
 routes = [
-    Route("GET", "/events", list_events, access.LIST, answers={200: EventsAnswer}, query=OF_A_PAGE, headers=_LIVE),
+    Route(
+        "GET",
+        "/events",
+        list_events,
+        access.LIST,
+        answers={200: EventsAnswer},
+        query=OF_A_PAGE,
+        headers=_LIVE,
+        tells=_tells,
+    ),
     Route(
         "GET",
         "/jobs/{job_id:uuid}/events",
@@ -57,5 +71,6 @@ routes = [
         answers={200: EventsAnswer},
         query=_OF_A_JOB,
         headers=_LIVE,
+        tells=_tells,
     ),
 ]

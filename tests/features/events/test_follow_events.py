@@ -434,6 +434,13 @@ async def test_a_server_that_stops_says_so_and_does_not_wait(live: Live, follow:
     assert stream.end == "the server stops"
 
 
+@pytest.mark.parametrize("path", ["/events", "/jobs/01a21c43-b8e3-773d-909f-408ed69f8f3e/events"])
+async def test_a_page_of_another_origin_may_say_where_it_goes_on(client_of: ClientOf, path: str) -> None:
+    allowed = (await client_of("stranger").options(path)).headers["access-control-allow-headers"].split(", ")
+
+    assert {"Authorization", "Last-Event-ID"} <= set(allowed)
+
+
 @pytest.mark.parametrize("last", ["x", "-1", "9" * 19])
 async def test_a_last_event_id_that_is_none_is_refused(client_of: ClientOf, last: str) -> None:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": last}
