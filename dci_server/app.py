@@ -200,7 +200,9 @@ async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[N
     mailers = [] if mail is None else [Outbox(pool, MAILS, Mailer(mail, links=settings.ui_url), services.metrics)]
     bus = settings.message_bus
     publishers = [] if bus is None else [Outbox(pool, MESSAGES, Publisher(pool, bus), services.metrics)]
-    fan_out = FanOut(pool, links=settings.ui_url, with_mail=mail is not None, with_bus=bus is not None)
+    fan_out = FanOut(
+        pool, services.metrics, links=settings.ui_url, with_mail=mail is not None, with_bus=bus is not None
+    )
     notifier = Notifier(pool, url, {"events": [fan_out], "deliveries": [sender, *mailers, *publishers]})
     notifier.start()
     try:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 
 DeliveredBy: TypeAlias = Literal["webhook", "mail", "bus"]
+GivenUpBy: TypeAlias = Literal["webhook", "mail", "bus", "fan-out"]
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -48,6 +49,13 @@ class Metrics:
             for by in get_args(DeliveredBy)
             for received in (True, False)
         }
+        given_up = Counter(
+            "dci_given_up_total",
+            "What was never told: messages that were given up, and events of which none could be made (fan-out).",
+            ["by"],
+            registry=self._registry,
+        )
+        self._given_up: dict[GivenUpBy, Counter] = {by: given_up.labels(by) for by in get_args(GivenUpBy)}
         report_bytes = Counter(
             "dci_report_bytes_total",
             "Bytes of JUnit reports parsed: while they were arriving, or when they had arrived.",
@@ -66,6 +74,9 @@ class Metrics:
 
     def count_delivery(self, by: DeliveredBy, *, received: bool) -> None:
         self._deliveries[by, received].inc()
+
+    def count_given_up(self, by: GivenUpBy, count: int = 1) -> None:
+        self._given_up[by].inc(count)
 
     def count_report_bytes(self, when: Literal["arriving", "arrived"], size: int) -> None:
         self._parsed[when].inc(size)
