@@ -16,10 +16,17 @@ from dci_server.foundation.outgoing.posting import Outcome
 _SLOWED_DOWN: LiteralString = "3"
 """From so many failures in a row on a webhook is tried with one delivery at a time, at its `retry_at`."""
 
-_TAKE: LiteralString = (
-    """
-    with taken as (
-        select due.id from webhooks cross join lateral (
+_TAKE: LiteralString = """
+    with asking as materialized (
+        select webhooks.id, webhooks.state, webhooks.failures,
+               cardinality(array_positions(%(in_hands)s::uuid[], webhooks.id)) as in_hands
+        from webhooks
+        where webhooks.failures >= %(least_failures)s::integer and webhooks.failures < %(failures_below)s::integer
+              and (webhooks.retry_at is null or webhooks.retry_at <= utc_now())
+              and coalesce(webhooks.team_id, '00000000-0000-0000-0000-000000000000') <> all(%(busy_teams)s::uuid[])
+        order by in_hands, random()
+    ), taken as (
+        select due.id from asking as webhooks cross join lateral (
             select id from webhooks_deliveries as delivery
             where delivery.webhook_id = webhooks.id and delivery.state = 'waiting'
                   and delivery.next_attempt_at <= utc_now() and (webhooks.state = 'active' or delivery.event_id is null)
@@ -30,14 +37,9 @@ _TAKE: LiteralString = (
                                 = coalesce(delivery.job_id, delivery.subject_id)
                             and earlier.event_id < delivery.event_id)
             order by delivery.next_attempt_at
-            limit case when webhooks.failures < """
-    + _SLOWED_DOWN
-    + """ then %(of_each)s::integer else 1 end
+            limit greatest(0, %(of_each)s::integer - webhooks.in_hands)
             for update skip locked
         ) as due
-        where webhooks.failures >= %(least_failures)s::integer and webhooks.failures < %(failures_below)s::integer
-              and (webhooks.retry_at is null or webhooks.retry_at <= utc_now()) and webhooks.id <> all(%(busy)s::uuid[])
-              and coalesce(webhooks.team_id, '00000000-0000-0000-0000-000000000000') <> all(%(busy_teams)s::uuid[])
         limit %(most)s::integer
     )
     update webhooks_deliveries
@@ -48,7 +50,6 @@ _TAKE: LiteralString = (
               webhooks_deliveries.attempts, webhooks_deliveries.body, webhooks.url, webhooks.sealed_secret,
               coalesce(webhooks.team_id, '00000000-0000-0000-0000-000000000000') as team_id
 """
-)
 _ANSWERED: LiteralString = (
     "attempted_at = utc_now(), duration_ms = %(duration_ms)s::integer, status = %(status)s::integer, "
     "answer = %(answer)s::text, error = %(error)s::text"
@@ -76,10 +77,13 @@ async def take_due(
     most: int,
     of_each: int,
     lease: float,
-    busy: Sequence[UUID] = (),
+    in_hands: Sequence[UUID] = (),
     busy_teams: Sequence[UUID] = (),
 ) -> list[Due]:
-    """Of webhooks that work, or of those that keep failing; never two about one subject of the same webhook."""
+    """Of webhooks that work, or of those that keep failing; never two about one subject of the same webhook.
+
+    `in_hands` are the webhooks of those that were taken before, one by one: who has the fewest comes first.
+    """
     rows = await fetch_rows(
         db,
         _TAKE,
@@ -88,7 +92,7 @@ async def take_due(
         most=most,
         of_each=of_each,
         lease=lease,
-        busy=list(busy),
+        in_hands=list(in_hands),
         busy_teams=list(busy_teams),
     )
     return [Due(**dict(row)) for row in rows]

@@ -67,17 +67,18 @@ class WebhookSender:
         in_hands = self._in_hands[failing]
         if len(in_hands) >= most:
             return False
-        per_webhook = Counter(due.webhook_id for due in in_hands.values())
         per_team = Counter(due.team_id for due in in_hands.values())
-        limit = 1 if failing else _AT_ONCE_TO_ONE
+        part = most // _PARTS
+        # So few that no team gets more than its part of them.
+        room = part - max((count for count in per_team.values() if count < part), default=0)
         taken = await take_due(
             self._db,
             failing=failing,
-            most=min(most - len(in_hands), most // _PARTS),
-            of_each=limit,
+            most=min(most - len(in_hands), room),
+            of_each=1 if failing else _AT_ONCE_TO_ONE,
             lease=self._timeout + _SECONDS_TO_NOTE,
-            busy=[webhook_id for webhook_id, count in per_webhook.items() if count >= limit],
-            busy_teams=[team_id for team_id, count in per_team.items() if count >= most // _PARTS],
+            in_hands=[due.webhook_id for due in in_hands.values()],
+            busy_teams=[team_id for team_id, count in per_team.items() if count >= part],
         )
         for due in taken:
             task = asyncio.create_task(self._deliver(due))

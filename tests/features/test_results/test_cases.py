@@ -154,6 +154,20 @@ async def test_the_cases_of_a_deleted_file_are_gone(lab: Lab, client_of: ClientO
     assert (await lab.failing()).cases == []
 
 
+async def test_the_result_of_a_deleted_file_is_told_nowhere(lab: Lab, client_of: ClientOf) -> None:
+    job = await lab.run(report(one={"a": FAILS}))
+    (case,) = (await lab.cases(job)).cases
+    alice = client_of("alice")
+
+    async def results() -> list[int]:
+        one, listed = (await alice.get(f"/jobs/{job}")).json()["job"], (await alice.get("/jobs")).json()["jobs"][0]
+        return [len(told["results"]) for told in (one, listed, (await alice.get(f"/jobs/{job}/results")).json())]
+
+    assert await results() == [1, 1, 1]
+    await client_of("blue_lab").delete(f"/files/{case.file_id}")
+    assert await results() == [0, 0, 0]
+
+
 async def test_the_history_of_a_case_is_told_newest_first(lab: Lab, world: World) -> None:
     job = ""
     for day, inner in enumerate((PASSES, FAILS, PASSES), 1):
