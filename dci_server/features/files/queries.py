@@ -69,29 +69,18 @@ select facts.*, (select key from announced) as key from facts
 """
 )
 
-# One durable statement: the file, its bytes when they are few, and the job's sign that something hangs on it. A file
-# whose bytes are in the store needs the announcement of its object, unexpired, and takes it back.
-_CREATE: LiteralString = (
-    """, claimed as (
-    delete from objects_to_remove using target
-    where %(bytes)s::bytea is null and not_before > utc_now()
-      and key = file_key(target.team_id, target.id, %(file_id)s::uuid) and """
-    + _ACCEPTABLE
-    + """
-    returning key
-), created as (
+# One durable statement: the file, its bytes when they are few, and the job's sign that something hangs on it.
+_CREATE: LiteralString = """created as (
     insert into files (id, name, mime, md5, sha256, size, job_id, jobstate_id, team_id)
     select %(file_id)s::uuid, %(name)s::text, %(mime)s::text, %(md5)s::text, %(sha256)s::text, %(size)s::bigint,
            target.id, %(jobstate_id)s::uuid, target.team_id
     from target where """
-    + _ACCEPTABLE
-    + """ and (%(bytes)s::bytea is not null or exists (select from claimed))
+
+_CREATED: LiteralString = (
+    """
     returning """
     + FILE_COLUMNS
     + """
-), kept as (
-    insert into files_contents (file_id, is_compressed, bytes)
-    select created.id, %(is_compressed)s::boolean, %(bytes)s::bytea from created where %(bytes)s::bytea is not null
 ), touched as (
     update jobs set
         etag = left(jobs.etag, 16) || right(new_etag(), 16),
@@ -99,9 +88,39 @@ _CREATE: LiteralString = (
         duration = case when %(jobstate_id)s::uuid is null then jobs.duration
                    else round(extract(epoch from utc_now() - jobs.created_at))::integer end
     from created where jobs.id = created.job_id
+)"""
 )
+
+_FILE: LiteralString = """
 select facts.*, (select row_to_json(created) from created) as file from facts
 """
+
+_IN_ITS_ROW: LiteralString = (
+    ", "
+    + _CREATE
+    + _ACCEPTABLE
+    + _CREATED
+    + """, kept as (
+    insert into files_contents (file_id, is_compressed, bytes)
+    select created.id, %(is_compressed)s::boolean, %(bytes)s::bytea from created
+)"""
+    + _FILE
+)
+
+# It needs the announcement of its object, unexpired, and takes it back.
+_IN_THE_STORE: LiteralString = (
+    """, claimed as (
+    delete from objects_to_remove using target
+    where not_before > utc_now() and key = file_key(target.team_id, target.id, %(file_id)s::uuid) and """
+    + _ACCEPTABLE
+    + """
+    returning key
+), """
+    + _CREATE
+    + _ACCEPTABLE
+    + " and exists (select from claimed)"
+    + _CREATED
+    + _FILE
 )
 
 
@@ -133,10 +152,11 @@ async def announce_file(db: Connection, announced: Announcement, changeable: Con
 
 
 async def insert_file(db: Connection, announced: Announcement, changeable: Condition, **stored: object) -> Record:
-    """The same facts, and the file when nothing speaks against it and its bytes are where they have to be."""
+    """The same facts, and the file when nothing speaks against it. Without `bytes`, they have to be in the store."""
+    insert = _IN_THE_STORE if stored["bytes"] is None else _IN_ITS_ROW
     row = await fetch_row(
         db,
-        _TARGET + changeable.sql + _FACTS.rstrip() + _CREATE,
+        _TARGET + changeable.sql + _FACTS.rstrip() + insert,
         **changeable.params,
         job_id=announced.job_id,
         jobstate_id=announced.jobstate_id,
