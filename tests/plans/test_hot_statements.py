@@ -193,3 +193,16 @@ async def test_a_first_page_without_filter_keeps_its_plan(client_of: ClientOf, s
     assert first == again
     assert "limit 20" in first
     assert "limit 20" in active
+
+
+async def test_no_condition_of_a_trigger_is_parsed_with_each_statement(world: World) -> None:
+    """PostgreSQL keeps no plan for a condition: a function in SQL would be put into it, which begins with parsing it."""
+    found = await world.db.fetch(
+        """select tgname, proname from pg_trigger
+           join pg_depend on classid = 'pg_trigger'::regclass and objid = pg_trigger.oid
+                             and refclassid = 'pg_proc'::regclass
+           join pg_proc on pg_proc.oid = refobjid join pg_language on pg_language.oid = prolang
+           where lanname = 'sql'"""
+    )
+
+    assert [tuple(each) for each in found] == []
