@@ -4,19 +4,23 @@
 A purge tells in headers, and in the log, how many rows went and how many bytes of files with them: its answer has no body.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from dci_server.foundation.auth.rules import SUPER_ADMINS
-from dci_server.foundation.database.connection import Json, fetch_row, fetch_value
+from dci_server.foundation.database.connection import Connection, Record, fetch_row
 from dci_server.foundation.errors import Conflict, Unavailable
-from dci_server.foundation.http import Call, Response, Route, get, page, post
+from dci_server.foundation.http import Call, Response, Route, get, post
 from dci_server.foundation.storage.removal import remove_due
+
+_LISTED_AT_ONCE = 20
+"""The data of a job may have megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def purge_routes(
     async def list_archived(call: Call) -> Response:
         """What a purge would delete."""
         SUPER_ADMINS.require(call.caller)
-        return page(Json[Any](await fetch_value(call.db, _list(plural, columns))))
+        first = await _page(call.db, plural, columns, UUID(int=0))
+        return Response(stream=_told(call.db, plural, columns, first))
 
     async def purge(call: Call) -> Response:
         """Deletes what is archived, for good, with all that depends on it; nothing when something still refers to it."""
@@ -85,12 +90,28 @@ def purge_routes(
     ]
 
 
-def _list(plural: LiteralString, columns: LiteralString) -> LiteralString:
-    return (
-        "select json_build_object('" + plural + "', coalesce(json_agg(row_to_json(archived)), '[]'::json),"
-        " '_meta', json_build_object('count', count(*))) from (select " + columns + " from " + plural
-        + " where " + plural + ".state = 'archived' order by " + plural + ".created_at, " + plural + ".id) as archived"
+async def _told(db: Connection, plural: LiteralString, columns: LiteralString, page: Record) -> AsyncIterator[bytes]:
+    """In pieces: there may be more than fit into memory, and clients read all of them before they purge."""
+    count, separator = 0, b'{"' + plural.encode() + b'" : ['
+    while page["count"]:
+        yield separator + page["rows"][1:-1]
+        count, separator = count + page["count"], b", "
+        page = await _page(db, plural, columns, page["last"])
+    yield (separator if not count else b"") + b'], "_meta" : {"count" : %d}}' % count
+
+
+async def _page(db: Connection, plural: LiteralString, columns: LiteralString, after: UUID) -> Record:
+    row = await fetch_row(
+        db,
+        "select json_agg(row_to_json(archived)) as rows, count(*) as count,"
+        " (array_agg(archived.id order by archived.id desc))[1] as last from (select " + columns + " from " + plural
+        + " where " + plural + ".state = 'archived' and " + plural + ".id > %(after)s::uuid order by " + plural
+        + ".id limit %(at_once)s::integer) as archived",
+        after=after,
+        at_once=_LISTED_AT_ONCE,
     )  # fmt: skip
+    assert row is not None
+    return row
 
 
 def _purge(plural: LiteralString, size: LiteralString) -> LiteralString:

@@ -87,6 +87,23 @@ async def test_a_purge_of_very_many_files_takes_them_in_several_statements(
     assert await world.count("files") == 0
 
 
+@pytest.mark.parametrize("number", [0, 1, 20, 41])
+async def test_all_that_a_purge_would_take_is_listed(client_of: ClientOf, world: World, number: int) -> None:
+    """In pieces of twenty, so that a long list costs no memory."""
+    await world.db.execute(
+        """insert into files (id, name, mime, sha256, size, job_id, team_id, state)
+           select new_id(), 'f' || n, null, '', 0, id, team_id, 'archived' from jobs, generate_series(1, $2) as n
+           where id = $1::uuid""",
+        await world.job(), number,
+    )  # fmt: skip
+
+    listed = (await client_of("admin").get("/files/purge")).json()
+
+    assert listed["_meta"] == {"count": number}
+    assert {file["name"] for file in listed["files"]} == {f"f{n + 1}" for n in range(number)}
+    assert len(listed["files"]) == number
+
+
 async def test_what_the_store_cannot_delete_stays_whole(client_of: ClientOf, world: World, tmp_path: Path) -> None:
     admin, job = client_of("admin"), await world.job()
     file_id = await upload(client_of, job, BIG)
