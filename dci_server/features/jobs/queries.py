@@ -74,6 +74,10 @@ RESULT_COLUMNS: LiteralString = (
     "job_id, file_id"
 )
 
+# Those of deleted files are left out, as in the job's own list of them.
+_OF_ITS_FILES: LiteralString = """ from tests_results where tests_results.job_id = jobs.id
+        and exists (select from files where files.id = tests_results.file_id and files.state <> 'archived')"""
+
 _EMBEDDED: LiteralString = (
     """,
     (select row_to_json(t) from (select """
@@ -95,8 +99,8 @@ _EMBEDDED: LiteralString = (
         order by components.type, components.created_at, components.id) as c) as components,
     (select coalesce(json_agg(row_to_json(r)), '[]'::json) from (select """
     + RESULT_COLUMNS
-    + """ from tests_results
-        where tests_results.job_id = jobs.id order by created_at, id) as r) as results,
+    + _OF_ITS_FILES
+    + """ order by created_at, id) as r) as results,
     (select row_to_json(p) from (select """
     + PIPELINE_COLUMNS
     + """ from pipelines
@@ -199,7 +203,8 @@ _JOB_OF_PIPELINE: LiteralString = (
         order by components.type, components.created_at, components.id) as c) as components,
     (select coalesce(json_agg(row_to_json(r)), '[]'::json) from (select """
     + RESULT_COLUMNS
-    + " from tests_results where tests_results.job_id = jobs.id order by created_at, id) as r) as results from jobs"
+    + _OF_ITS_FILES
+    + " order by created_at, id) as r) as results from jobs"
 )
 
 

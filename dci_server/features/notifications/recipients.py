@@ -120,8 +120,9 @@ _OF_JOBS: LiteralString = (
                               where id in (select component_id from jobs_components
                                            where jobs_components.job_id = events.job_id)),
                'regressions', (select coalesce(jsonb_object_agg(name, n), '{}') from (
-                                   select name, sum(regressions) as n from tests_results
-                                   where tests_results.job_id = events.job_id group by name) as of_name)) as facts
+                                   select results.name, sum(regressions) as n from tests_results as results
+                                   join files on files.id = results.file_id and files.state <> 'archived'
+                                   where results.job_id = events.job_id group by results.name) as of_name)) as facts
     from batch as events
          join jobs on jobs.id = events.job_id
          join remotecis on remotecis.id = events.remoteci_id and remotecis.state <> 'archived'
