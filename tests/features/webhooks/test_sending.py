@@ -138,6 +138,46 @@ async def test_a_team_with_many_that_do_not_answer_delays_no_other_team(client_o
     assert len(dead.received) == 16
 
 
+async def test_those_with_much_to_be_told_take_turns_with_one_that_came_last(client_of: ClientOf, world: World) -> None:
+    admin = client_of("admin")
+    async with receiving() as crowd, receiving() as last:
+        for receiver, teams, of_each in ((crowd, ("Blue", "Red", "Red Hat"), 4), (last, ("EPM",), 1)):
+            for team in teams:
+                for _ in range(of_each):
+                    await made(admin, receiver.url, team_id=world.ids[team])
+        await world.db.execute(
+            """insert into webhooks_deliveries (webhook_id, event_id, type, subject_id, body)
+               select webhooks.id, n, 'team_changed', gen_random_uuid(), '{}'
+               from webhooks, generate_series(1, 60) as n order by n desc, webhooks.created_at;
+               notify deliveries"""
+        )
+        await last.wait_for(1)
+        told_before = len(crowd.received)
+
+    # Of 720.
+    assert told_before < 360
+
+
+async def test_a_team_is_given_its_part_and_no_more(client_of: ClientOf, world: World) -> None:
+    is_held: list[bool] = []
+
+    def answer(_request: Received) -> bytes | None:
+        is_held.append(len(is_held) > 0)
+        return None if is_held[-1] else answering(204)
+
+    async with receiving(answer) as slow:
+        for _ in range(15):
+            log = Log(world, (await made(client_of("alice"), slow.url, team_id=world.ids["Blue"]))["id"])
+            for event_id in range(4):
+                await log.add(event_id)
+        await world.db.execute("notify deliveries")
+        await slow.wait_for(17)
+        await until(lambda: world.db.fetchval("select count(*) = 1 from webhooks_deliveries where state = 'delivered'"))
+        in_hands = await world.db.fetchval("select count(*) from webhooks_deliveries where attempts = 1")
+
+    assert in_hands == 17
+
+
 async def test_one_that_keeps_failing_is_tried_seldom_and_recovers_at_once(client_of: ClientOf, world: World) -> None:
     alice = client_of("alice")
     is_well: list[bool] = []
