@@ -16,7 +16,14 @@ from uuid import UUID
 import structlog
 
 from dci_server.foundation.background import Repeating
-from dci_server.foundation.database.connection import Connection, execute, fetch_rows, fetch_value
+from dci_server.foundation.database.connection import (
+    DATABASE_ERRORS,
+    Connection,
+    execute,
+    fetch_rows,
+    fetch_value,
+    is_database_away,
+)
 from dci_server.foundation.metrics import DeliveredBy, Metrics
 from dci_server.foundation.outgoing.carriers import CarrierUnavailable, MessageRefused
 from dci_server.foundation.outgoing.patience import seconds_before_attempt
@@ -25,6 +32,10 @@ _AT_ONCE = 20
 _SECONDS_TO_NOTE = 20.0
 _IDLE_SECONDS = 5.0
 _LONGEST_PAUSE = 600.0
+_MOST_FAULTS = 12
+"""Of a message, over half a day: whatever nobody foresaw is then given up, and holds up nothing behind it."""
+
+_OUR_FAULT = "a fault of the server"
 
 log = structlog.get_logger("dci_server.outbox")
 
@@ -35,6 +46,7 @@ class Waiting:
 
     id: UUID
     attempts: int
+    faults: int
 
 
 Sent = TypeVar("Sent", bound=Waiting)
@@ -111,6 +123,12 @@ class Outbox(Generic[Sent]):
                 raise
             await self._pause("it takes too long", waiting)
             return False
+        except DATABASE_ERRORS:
+            raise
+        except Exception:
+            # A fault of ours before any message is sent; that of a message is its own.
+            await self._pause(_OUR_FAULT, waiting)
+            raise
         self._failures = 0
         return True
 
@@ -123,7 +141,7 @@ class Outbox(Generic[Sent]):
                where id in (select id from """ + table.name + """ as message
                             where state = 'waiting' and next_attempt_at <= utc_now() and """ + table.is_next + """
                             order by next_attempt_at limit %(most)s::integer for update skip locked)
-               returning id, attempts, """ + table.columns,
+               returning id, attempts, faults, """ + table.columns,
             most=_AT_ONCE,
             lease=self._carrier.seconds + _SECONDS_TO_NOTE,
         )  # fmt: skip
@@ -141,10 +159,17 @@ class Outbox(Generic[Sent]):
     async def _send(self, send: Callable[[Sent], Awaitable[None]], one: Sent, waiting: list[Sent]) -> None:
         try:
             await send(one)
+        except CarrierUnavailable:
+            raise
         except MessageRefused as refusal:
             self._metrics.count_delivery(self._carrier.by, received=False)
             delay = seconds_before_attempt(one.attempts + 1)
             await self._note_failure(one, str(refusal), delay=delay, is_final=refusal.is_final)
+        except Exception as fault:  # while it is written or handed over; the others go on
+            if is_database_away(fault) and not isinstance(fault, OSError):
+                raise
+            self._metrics.count_delivery(self._carrier.by, received=False)
+            await self._note_fault(one, fault)
         else:
             self._metrics.count_delivery(self._carrier.by, received=True)
             await self._note_received(one)
@@ -160,6 +185,14 @@ class Outbox(Generic[Sent]):
         for one in waiting:
             await self._note_failure(one, f"{self._carrier.name}: {reason}", delay=pause)
 
+    async def _note_fault(self, one: Sent, fault: Exception) -> None:
+        is_last = one.faults + 1 >= _MOST_FAULTS
+        delay = seconds_before_attempt(one.faults + 2)
+        await self._note_failure(one, f"{_OUR_FAULT}: {type(fault).__name__}", delay=delay, faults=1, is_final=is_last)
+        about = {"by": self._carrier.by, "message": str(one.id), "kind": type(fault).__name__}
+        # Where it comes from is said once, not at each attempt.
+        log.error("a message can't be sent", **about, exc_info=None if one.faults else fault)
+
     async def _note_received(self, one: Sent) -> None:
         await execute(
             self._db,
@@ -167,22 +200,30 @@ class Outbox(Generic[Sent]):
             id=one.id,
         )
 
-    async def _note_failure(self, one: Sent, reason: str, *, delay: float, is_final: bool = False) -> None:
+    async def _note_failure(
+        self, one: Sent, reason: str, *, delay: float, faults: int = 0, is_final: bool = False
+    ) -> None:
         """Due again after `delay` seconds; given up when it is final, or too old by then."""
-        await execute(
+        state = await fetch_value(
             self._db,
             "update " + self._table.name + """
                set state = case when %(is_final)s::boolean
                                      or utc_now() + %(delay)s::float8 * interval '1 second' >= give_up_at
                                 then 'failed' else 'waiting' end,
-                   next_attempt_at = utc_now() + %(delay)s::float8 * interval '1 second', error = %(reason)s::text
-               where id = %(id)s::uuid and attempts = %(attempts)s::integer and state = 'waiting'""",
+                   next_attempt_at = utc_now() + %(delay)s::float8 * interval '1 second', error = %(reason)s::text,
+                   faults = faults + %(faults)s::integer
+               where id = %(id)s::uuid and attempts = %(attempts)s::integer and state = 'waiting'
+               returning state""",
             id=one.id,
             attempts=one.attempts,
             delay=delay,
+            faults=faults,
             is_final=is_final,
             reason=reason,
         )  # fmt: skip
+        if state == "failed":
+            self._metrics.count_given_up(self._carrier.by)
+            log.warning("a message was given up", by=self._carrier.by, message=str(one.id), reason=reason)
 
 
 async def forget_old(db: Connection, table: LiteralString, *, days: int, most: int) -> int:

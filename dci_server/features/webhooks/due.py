@@ -7,10 +7,10 @@ hands needs to do nothing more: it is due again. `attempts` tells an attempt fro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
-from dci_server.foundation.database.connection import Connection, execute, fetch_rows, fetch_value
+from dci_server.foundation.database.connection import Connection, execute, fetch_row, fetch_rows
 from dci_server.foundation.outgoing.posting import Outcome
 
 _SLOWED_DOWN: LiteralString = "3"
@@ -115,15 +115,17 @@ async def note_success(db: Connection, due: Due, outcome: Outcome) -> None:
     )
 
 
-async def note_failure(
-    db: Connection, due: Due, outcome: Outcome, *, delay: float, pauses: Sequence[float]
-) -> str | None:
-    """Due again after `delay` seconds, or given up. `pauses` are those of a webhook by its number of failures.
+class Failed(NamedTuple):
+    """How many deliveries were given up, and whether the webhook was disabled: nothing has succeeded for as long as one is
+    tried."""
 
-    The name of the webhook when this was the failure that disabled it: nothing has succeeded for as long as a delivery
-    is tried.
-    """
-    return await fetch_value(
+    given_up: int
+    was_disabled: bool
+
+
+async def note_failure(db: Connection, due: Due, outcome: Outcome, *, delay: float, pauses: Sequence[float]) -> Failed:
+    """Due again after `delay` seconds, or given up. `pauses` are those of a webhook by its number of failures."""
+    row = await fetch_row(
         db,
         """with before as (
                select id, failures + 1 as failures,
@@ -143,6 +145,7 @@ async def note_failure(
         + _ANSWERED
         + """
                where id = %(id)s::uuid and attempts = %(attempts)s::integer and state = 'waiting'
+               returning state
            ), counted as (
                update webhooks
                set failures = least(before.failures, 1000000), failing_since = coalesce(failing_since, utc_now()),
@@ -167,13 +170,15 @@ async def note_failure(
                from counted
                where is_hopeless and webhook_id = counted.id and webhooks_deliveries.state = 'waiting'
                      and webhooks_deliveries.id <> %(id)s::uuid
+               returning 1
            ), told as (
                insert into events_outbox (type, subject_kind, subject_id, team_id, data)
                select 'webhook_disabled', 'webhook', id, team_id,
                       jsonb_build_object('name', name, 'reason', disabled_reason)
                from counted where is_hopeless
            )
-           select name from counted where is_hopeless""",
+           select (select count(*) from failed where state = 'failed') + (select count(*) from given_up) as given_up,
+                  exists (select from counted where is_hopeless) as was_disabled""",
         id=due.id,
         webhook_id=due.webhook_id,
         attempts=due.attempts,
@@ -181,6 +186,8 @@ async def note_failure(
         pauses=list(pauses),
         **_params(outcome),
     )
+    assert row is not None
+    return Failed(row["given_up"], row["was_disabled"])
 
 
 def _params(outcome: Outcome) -> dict[str, object]:

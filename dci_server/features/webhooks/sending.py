@@ -88,7 +88,11 @@ class WebhookSender:
         return bool(taken)
 
     async def _deliver(self, due: Due) -> None:
-        outcome = await self._post(due)
+        try:
+            outcome = await self._post(due)
+        except Exception as fault:  # what nobody foresaw is a failure like others, given up like others
+            log.error("a delivery can't be sent", delivery=str(due.id), exc_info=fault)
+            outcome = Outcome(0, error=f"a fault of the server: {type(fault).__name__}")
         self._metrics.count_delivery("webhook", received=outcome.is_success)
         try:
             await self._note(due, outcome)
@@ -121,12 +125,13 @@ class WebhookSender:
         if outcome.is_success:
             await note_success(self._db, due, outcome)
             return
-        disabled = await note_failure(
+        failed = await note_failure(
             self._db,
             due,
             outcome,
             delay=seconds_before_attempt(due.attempts + 1),
             pauses=[seconds_before_attempt(number) for number in range(2, _LONGEST_PAUSE)],
         )
-        if disabled is not None:
+        self._metrics.count_given_up("webhook", failed.given_up)
+        if failed.was_disabled:
             log.warning("a webhook was disabled", webhook=str(due.webhook_id))

@@ -43,7 +43,7 @@ class BusConnection:
                 await self._find_or_declare(self._channel)
         except BaseException as error:
             await self._close()
-            if isinstance(error, _BROKEN):
+            if isinstance(error, (*_BROKEN, ValueError)):  # what an address may be refused with
                 raise CarrierUnavailable(_reason(error)) from error
             raise
         return self
@@ -100,7 +100,7 @@ class BusConnection:
             raise CarrierUnavailable(_reason(error)) from error
 
 
-_BROKEN = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError, ValueError, EOFError)
+_BROKEN = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError, EOFError)
 
 
 def _reason(error: BaseException) -> str:

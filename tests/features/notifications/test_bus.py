@@ -299,6 +299,33 @@ async def test_a_job_that_was_purged_holds_up_no_other(
     assert [tuple(row) for row in rows] == [("failed", "the job was purged"), ("sent", None)]
 
 
+@needs_broker
+async def test_a_message_that_can_not_be_written_is_given_up_and_holds_up_no_other(
+    client_of: ClientOf, world: World, bus: Broker, sending: Sending
+) -> None:
+    lab = client_of("blue_lab")
+    async with sending(AMQP_BROKER_URL=f"amqp://127.0.0.1:{closed_port()}/"):
+        broken, well = [await run(lab, world, "success") for _ in range(2)]
+        await _until(world, "select count(*) = 4 from bus_messages")
+    start = "kind = 'job_started' and job_id = '" + broken + "'"
+    # A moment that the protocol has no number for.
+    await world.db.execute("update bus_messages set happened_at = '-infinity' where " + start)
+    await world.db.execute(_MAKE_DUE)
+
+    async with sending(**bus.settings):
+        first = _told(await bus.take(2))
+        await _until(world, "select faults = 1 from bus_messages where " + start)
+    await world.db.execute("update bus_messages set faults = 11, next_attempt_at = utc_now() where " + start)
+    async with sending(**bus.settings):
+        last = _told(await bus.take(1))
+        await _until(world, "select bool_and(state <> 'waiting') from bus_messages")
+
+    assert first == [("job_started", well), ("job_finished", well)]
+    assert last == [("job_finished", broken)]
+    given_up = await world.db.fetch("select state, faults, error from bus_messages where " + start)
+    assert [tuple(row) for row in given_up] == [("failed", 12, "a fault of the server: error")]
+
+
 async def test_without_a_bus_nothing_is_kept_for_one(client_of: ClientOf, world: World, sending: Sending) -> None:
     async with receiving() as receiver, sending(DCI_WEBHOOK_ALLOWED_TARGETS="127.0.0.0/8"):
         await made(client_of("admin"), receiver.url)

@@ -5,8 +5,12 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
+from dci_server.features.notifications import outbox
 from dci_server.features.silence.jobs import close_silent_jobs
 from dci_server.foundation.http import Application
 from tests.certificates import make_certificate, server_context
@@ -237,6 +241,44 @@ async def test_a_refused_recipient_holds_up_no_other(client_of: ClientOf, world:
     metrics = (await client_of("alice").get("http://dci.test/metrics")).text
     # Of the second letter to alice nobody waits for the end.
     assert re.search(r'dci_deliveries_total\{by="mail",outcome="failed"\} [12]\.0', metrics)
+
+
+async def test_a_letter_that_can_not_be_written_is_given_up_and_holds_up_no_other(
+    client_of: ClientOf, world: World, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = LogCapture()
+    monkeypatch.setattr(outbox, "log", structlog.wrap_logger(None, processors=[logged]))
+    await _follow(client_of, world, "alice")
+    broken = {"user_id": world.ids["user alice"], "email": "alice@example.org", "kind": "job", "facts": "{}"}
+    first, last = [
+        await world.add("mails", event_id=-number, faults=faults, **broken) for number, faults in ((1, 0), (2, 11))
+    ]
+
+    await run(client_of("blue_lab"), world, "running", "failure")
+    (letter,) = await box.wait_for(1)
+    rows = await until(lambda: _all_tried(world, first, last))
+
+    assert letter.message["Subject"] == "[DCI Status][RHEL-9.6][blue_lab][failure]"
+    assert [tuple(row) for row in rows] == [
+        ("waiting", 1, "a fault of the server: ValidationError", True),
+        ("failed", 12, "a fault of the server: ValidationError", True),
+    ]
+    told = {(entry["event"], entry["message"], bool(entry.get("exc_info"))) for entry in logged.entries}
+    assert told == {
+        ("a message can't be sent", first, True), ("a message can't be sent", last, False),
+        ("a message was given up", last, False),
+    }  # fmt: skip
+    metrics = (await client_of("alice").get("http://dci.test/metrics")).text
+    assert 'dci_given_up_total{by="mail"} 1.0' in metrics
+
+
+async def _all_tried(world: World, *mail_ids: str) -> list[asyncpg.Record] | None:
+    rows = await world.db.fetch(
+        "select state, faults, error, next_attempt_at > utc_now() from mails where id = any($1) and error is not null "
+        "order by faults",
+        mail_ids,
+    )
+    return rows if len(rows) == len(mail_ids) else None
 
 
 @pytest.mark.parametrize(("account", "sender"), [("hub@example.org", None), ("hub", "no-reply@example.org")])

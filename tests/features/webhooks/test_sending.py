@@ -9,7 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
+import structlog
+from structlog.testing import LogCapture
 
+from dci_server.features.webhooks import sending
+from dci_server.foundation.outgoing.posting import signature
 from tests.conftest import ClientOf, World
 from tests.features.webhooks.conftest import Log, made
 from tests.receiver import Received, answering, receiving
@@ -217,6 +222,7 @@ async def test_after_a_day_of_failures_it_is_disabled(client_of: ClientOf, world
         await log.add(2)
         await log.make_due()
         await until(lambda: world.db.fetchval("select true from webhooks where state = 'inactive'"))
+        await until(lambda: _counted(alice, 'dci_given_up_total{by="webhook"} 2.0'))
         log_then = (await alice.get(f"/webhooks/{webhook['id']}/deliveries")).json()["deliveries"]
         disabled = (await alice.get(f"/webhooks/{webhook['id']}")).json()["webhook"]
         await log.add(3)
@@ -232,6 +238,36 @@ async def test_after_a_day_of_failures_it_is_disabled(client_of: ClientOf, world
     assert disabled["etag"] != webhook["etag"]
     assert tried <= 4
     assert (enabled.json()["webhook"]["failures"], enabled.json()["webhook"]["disabled_at"]) == (0, None)
+
+
+async def _counted(client: httpx.AsyncClient, line: str) -> bool:
+    return line in (await client.get("http://dci.test/metrics")).text.splitlines()
+
+
+async def test_a_fault_of_ours_is_a_failure_of_that_delivery_alone(
+    client_of: ClientOf, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sign(secret: str, body: bytes, at: int) -> str:
+        assert b'"event_id": 1' not in body
+        return signature(secret, body, at)
+
+    logged = LogCapture()
+    monkeypatch.setattr(sending, "log", structlog.wrap_logger(None, processors=[logged]))
+    monkeypatch.setattr(sending, "signature", sign)
+    alice = client_of("alice")
+    async with receiving() as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        broken = await log.add(1)
+        await log.add(2)
+        await log.tell()
+        deliveries = await _finished(alice, webhook["id"])
+
+    assert [(each["state"], each["error"]) for each in deliveries] == [
+        ("waiting", "a fault of the server: AssertionError"), ("delivered", None),
+    ]  # fmt: skip
+    assert [request.json()["event_id"] for request in receiver.received] == [2]
+    assert [(entry["event"], entry["delivery"]) for entry in logged.entries] == [("a delivery can't be sent", broken)]
 
 
 async def test_what_was_delivered_is_sent_again_on_demand(client_of: ClientOf, world: World) -> None:
