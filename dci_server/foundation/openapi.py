@@ -60,6 +60,18 @@ _UUID: object = {"type": "string", "format": "uuid"}
 _NUMBER: object = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 _IN_PATHS: Mapping[str, object] = {"path": _TEXT, "first_id": _NUMBER}
 """What is no id in a path."""
+_IN_HEADERS: Mapping[str, object] = {
+    "Content-Encoding": {"enum": ["gzip", "x-gzip", "zstd", "identity"]},
+    "DCI-JOB-ID": _UUID,
+    "DCI-JOBSTATE-ID": _UUID,
+    "DCI-MD5": {"type": "string", "pattern": "^([0-9a-fA-F]{32})?$"},
+    "DCI-NAME": {"type": "string", "maxLength": 255},
+    "Tus-Resumable": {"const": "1.0.0"},
+    "Upload-Length": _NUMBER,
+    "Upload-Offset": _NUMBER,
+}
+"""What is not any text in a header."""
+_REQUIRED_HEADERS = {"DCI-NAME", "Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset"}
 _LIST_PARAMETERS: Mapping[str, tuple[object, str]] = {
     "limit": ({"type": "integer", "minimum": 1, "default": 20}, "At most 200 are given; only together with offset."),
     "offset": ({"type": "integer", "minimum": 0, "default": 0}, "Rows to skip; only together with limit."),
@@ -141,6 +153,8 @@ def build_document(routes: Iterable[RouteDescription], *, title: str, version: s
         if route.body is not None and route.closed:
             # Said here and not in the struct: whether a body is closed is a property of the call (conventions §9).
             _resolved(schema_of[route.body], components)["additionalProperties"] = False
+    for name in _told_only(described, schema_of, components):
+        _say_identifiers(components[name])
     examples = Examples(components)
     contents = {
         shape: {"application/json": {"schema": schema, "example": examples.of(schema)}}
@@ -164,6 +178,29 @@ def _shapes_of(route: RouteDescription) -> list[Any]:
 
 def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     return components[schema["$ref"].rpartition("/")[2]]
+
+
+def _told_only(
+    described: Iterable[RouteDescription], schema_of: Mapping[Any, dict[str, Any]], components: dict[str, Any]
+) -> set[str]:
+    """The shapes that are in answers and in no body."""
+    taken = {name for route in described if route.body is not None for name in _named_in(schema_of[route.body])}
+    while more := {name for each in taken for name in _named_in(components[each])} - taken:
+        taken |= more
+    return components.keys() - taken
+
+
+def _named_in(schema: object) -> set[str]:
+    return set(re.findall(r'"#/components/schemas/([^"]+)"', msgspec.json.encode(schema).decode()))
+
+
+def _say_identifiers(schema: dict[str, Any]) -> None:
+    """Structs of answers are never read here, so their ids are texts there."""
+    for name, told in schema.get("properties", {}).items():
+        if name == "id" or name.endswith("_id"):
+            for each in told.get("anyOf", [told]):
+                if each.get("type") == "string":
+                    each["format"] = "uuid"
 
 
 def _schema_of_custom(kind: type) -> dict[str, object]:
@@ -195,7 +232,8 @@ def _operation(route: RouteDescription, identifier: str, contents: Mapping[Any, 
     }
     if route.raw_body:
         # Not required: an empty file is a file.
-        operation["requestBody"] = {"content": {"application/octet-stream": _BYTES}}
+        kind = "application/offset+octet-stream" if "Upload-Offset" in route.headers else "application/octet-stream"
+        operation["requestBody"] = {"content": {kind: _BYTES}}
     elif route.body is not None:
         operation["requestBody"] = {"required": True, "content": contents[route.body]}
     return operation
@@ -216,7 +254,9 @@ def _parameters(route: RouteDescription) -> list[dict[str, Any]]:
         text = "The etag of the last read, bare; the call is refused when the resource has changed since."
         found.append({"name": "If-match", "in": "header", "required": True, "description": text, "schema": _TEXT})
     found.extend(
-        {"name": name, "in": "header", "description": text, "schema": _TEXT} for name, text in route.headers.items()
+        {"name": name, "in": "header", "description": text, "schema": _IN_HEADERS.get(name, _TEXT)}
+        | ({"required": True} if name in _REQUIRED_HEADERS else {})
+        for name, text in route.headers.items()
     )
     return found
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The types that request and answer shapes are made of."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Raw
@@ -25,6 +25,14 @@ JsonObject: TypeAlias = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "
 
 Tags: TypeAlias = list[str | int | float | bool | None]
 """What `clean_tags` understands. Unlike `list[object]`, no tree can grow in it while it is read."""
+
+GivenTags: TypeAlias = Annotated[
+    list[Any], Meta(extra_json_schema={"items": {"type": ["string", "number", "boolean", "null"]}})
+]
+"""The same, where what is nested is answered in the contract's words and not in those of a shape."""
+GivenIds: TypeAlias = Annotated[list[Any], Meta(extra_json_schema={"items": {"type": "string", "format": "uuid"}})]
+GivenMoment: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""What is not that strict is read too (`read_moment`)."""
 
 _REFUSED_TAGS = (
     "We are unable to create this resource. Please contact a DCI administrator. "

@@ -128,9 +128,13 @@ def test_an_upload_is_described_as_bytes() -> None:
 
     assert list(operation["requestBody"]["content"]) == ["application/octet-stream"]
     assert "required" not in operation["requestBody"]
-    assert {"name": "DCI-NAME", "in": "header", "description": "The name.", "schema": {"type": "string"}} in operation[
-        "parameters"
-    ]
+    assert operation["parameters"][-1] == {
+        "name": "DCI-NAME",
+        "in": "header",
+        "description": "The name.",
+        "schema": {"type": "string", "maxLength": 255},
+        "required": True,
+    }
 
 
 def test_parameters_are_named_where_they_belong() -> None:
@@ -201,3 +205,34 @@ def test_a_query_parameter_says_what_it_may_be() -> None:
             "schema": {"type": "integer", "minimum": 0, "maximum": 60},
         },
     ]
+
+
+def test_the_ids_of_answers_are_said_to_be_ids() -> None:
+    class Changed(Struct):
+        id: str
+
+    class Told(Struct):
+        id: str
+        team_id: str | None
+        name: str
+        number_id: int
+        changed: Changed
+
+    described = route("PUT", body=Changed, answers={200: Told})
+
+    schemas = document_of(described)["components"]["schemas"]
+
+    properties = schemas["Told"]["properties"]
+    assert properties["id"] == {"type": "string", "format": "uuid"}
+    assert {"type": "string", "format": "uuid"} in properties["team_id"]["anyOf"]
+    assert [properties[name]["type"] for name in ("name", "number_id")] == ["string", "integer"]
+    assert "format" not in properties["name"]
+    assert schemas["Changed"]["properties"]["id"] == {"type": "string"}
+
+
+def test_what_a_header_may_say_is_told() -> None:
+    described = route("POST", headers={"Content-Encoding": "How it is compressed.", "Range": "A part."})
+
+    told = {each["name"]: each["schema"] for each in operation_of(described)["parameters"]}
+
+    assert told == {"Content-Encoding": {"enum": ["gzip", "x-gzip", "zstd", "identity"]}, "Range": {"type": "string"}}

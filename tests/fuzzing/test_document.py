@@ -52,6 +52,14 @@ EXPECTED = (
     _rejected("POST /api/v1/jobs(/schedule)?", "can't be created archived", "of states, one is not a beginning"),
     _rejected("(POST|PUT) .*", "Tags are either all texts or all numbers", "a mix is refused (jobs §12)"),
     _rejected("POST /api/v1/files", "HTTP headers? DCI-JOB", "one of two headers is needed, each an id (files §3.1)"),
+    _rejected(
+        "(POST|PUT) /api/v1/(components/.*/)?files.*",
+        "gzip|zstd",
+        "a body is compressed as its header says: no JSON schema speaks of both",
+    ),
+    _rejected(
+        "(POST|PATCH) /api/v1/uploads.*", "Upload-(Metadata|Checksum)", "headers with a language of their own (tus.io)"
+    ),
     _rejected("(POST|PUT) /api/v1/webhooks(/.*)?", "url is an address like", "of addresses, some are possible targets"),
     _rejected("POST /api/v1/jobstates", "The status is not one of", "any text is read, for the contract's message"),
 )

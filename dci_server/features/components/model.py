@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from dci_server.features.teams.model import Count
 from dci_server.foundation.errors import ApiError
-from dci_server.foundation.shapes import Id, JsonObject, NonEmpty, State, Status, Tags, empty_object
+from dci_server.foundation.shapes import GivenMoment, Id, JsonObject, NonEmpty, State, Status, Tags, empty_object
 
 _HASH = re.compile(r"[0-9a-fA-F]{40}")
 _SEPARATORS = (":", "@", " ")
@@ -102,7 +102,7 @@ class NewComponent(Struct, frozen=True, kw_only=True):
     uid: str = ""
     data: JsonObject = msgspec.field(default_factory=empty_object)
     tags: Tags = []
-    released_at: str | UnsetType = UNSET
+    released_at: GivenMoment | UnsetType = UNSET
     state: State = "active"
 
 
@@ -120,7 +120,7 @@ class ChangedComponent(Struct, frozen=True, kw_only=True):
     data: JsonObject | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     topic_id: Id | UnsetType = UNSET
-    released_at: str | UnsetType = UNSET
+    released_at: GivenMoment | UnsetType = UNSET
     state: State | UnsetType = UNSET
 
 

@@ -11,7 +11,18 @@ from dci_server.features.pipelines.model import PipelineColumns
 from dci_server.features.remotecis.model import RemoteciColumns
 from dci_server.features.teams.model import TeamColumns
 from dci_server.features.topics.model import TopicColumns
-from dci_server.foundation.shapes import Count, Id, JsonObject, State, Status, Url, UrlOrEmpty, empty_object
+from dci_server.foundation.shapes import (
+    Count,
+    GivenIds,
+    GivenTags,
+    Id,
+    JsonObject,
+    State,
+    Status,
+    Url,
+    UrlOrEmpty,
+    empty_object,
+)
 
 
 class KeyValue(Struct, frozen=True):
@@ -144,14 +155,14 @@ class JobOfPipeline(JobColumns, frozen=True, kw_only=True):
 class NewJob(Struct, frozen=True, kw_only=True):
     """POST /jobs: the components are named (jobs.md §3)."""
 
-    components: list[Any]
+    components: GivenIds
     topic_id: Id | None = None
     comment: str = ""
     status_reason: str = ""
     configuration: str = ""
     name: str = ""
     url: UrlOrEmpty = ""
-    tags: list[Any] = msgspec.field(default_factory=list[Any])
+    tags: GivenTags = msgspec.field(default_factory=list[Any])
     data: JsonObject = msgspec.field(default_factory=empty_object)
     state: State = "active"
     previous_job_id: Id | None = None
@@ -166,12 +177,12 @@ class ScheduledJob(Struct, frozen=True, kw_only=True):
     """POST /jobs/schedule: the newest components, unless they are named (jobs.md §4)."""
 
     topic_id: Id
-    components_ids: list[Any] = msgspec.field(default_factory=list[Any])
+    components_ids: GivenIds = msgspec.field(default_factory=list[Any])
     comment: str | None = None
     configuration: str | None = None
     name: str | None = None
     url: Url | None = None
-    tags: list[Any] = msgspec.field(default_factory=list[Any])
+    tags: GivenTags = msgspec.field(default_factory=list[Any])
     data: JsonObject = msgspec.field(default_factory=empty_object)
     state: State = "active"
     previous_job_id: Id | None = None
@@ -190,7 +201,7 @@ class ChangedJob(Struct, frozen=True, kw_only=True):
     url: UrlOrEmpty | UnsetType = UNSET
     status: Status | UnsetType = UNSET
     state: State | UnsetType = UNSET
-    tags: list[Any] | UnsetType = UNSET
+    tags: GivenTags | UnsetType = UNSET
     # quirk: a newer client sends the whole topic or the name of another one (decision 48).
     topic: Any = UNSET
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from dci_server.features.jobs.model import Count
+from dci_server.foundation.shapes import Status as StatusOfJob
 
 Status = Literal["success", "skipped", "error", "failure"]
 State = Literal["ADDED", "REMOVED", "UNCHANGED", "REGRESSED", "RECOVERED", "SKIPPED"]
@@ -130,7 +131,7 @@ class CasesAnswer(Struct):
 class JobOfRun(Struct, frozen=True):
     id: str
     name: str
-    status: str
+    status: StatusOfJob
     created_at: str
 
 
