@@ -3,6 +3,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,6 +24,8 @@ class Destination:
     job_id: UUID | None
     jobstate_id: UUID | None
     changeable: Condition
+    since: datetime | None = None
+    """When a file came that gets new content: what it says stays as old."""
 
 
 class Reading(Protocol):

@@ -185,7 +185,7 @@ async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
     if file["size"] > MAX_REPLACED_BYTES:
         raise TooLarge(f"only a file of at most {MAX_REPLACED_BYTES} bytes takes new content; send a new file")
     require_content(file)
-    destination = Destination(file["name"], file["job_id"], None, changeable)
+    destination = Destination(file["name"], file["job_id"], None, changeable, file["created_at"])
     received.reading = reader.begin(call.services.store, is_proven=True)
     try:
         findings = await received.reading.finish(db, destination, received.chunks)

@@ -193,7 +193,7 @@ async def find_file(db: Connection, file_id: UUID) -> Record | None:
     """The file as JSON and as columns; whether its job is archived; its bytes when they are in the row, or its pack."""
     return await fetch_row(
         db,
-        """select files.id, files.name, files.mime, files.size, files.etag, files.updated_at, files.team_id, files.job_id,
+        """select files.id, files.name, files.mime, files.size, files.etag, files.created_at, files.updated_at, files.team_id, files.job_id,
                   jobs.name as job_name, jobs.state = 'archived' as job_is_archived, files.content_removed_at,
                   contents.bytes, contents.is_compressed,
                   packs.key as pack_key, packed.frame_start, packed.frame_size, packed.start as frame_offset,

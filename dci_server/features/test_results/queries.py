@@ -39,7 +39,8 @@ with target as (
           and jobs.state <> 'archived' and """
 _ANNOUNCED: LiteralString = """
 ), announced as (
-    insert into cases_to_remove (not_before) select utc_now() + interval '6 hours' from target
+    insert into cases_to_remove (created_at, not_before)
+    select coalesce(%(since)s::timestamp, utc_now()), utc_now() + interval '6 hours' from target
     returning number, created_at
 )
 select announced.number, announced.created_at, target.team_id, previous.id as previous_job_id,
@@ -72,6 +73,7 @@ async def announce_cases(db: Connection, destination: Destination) -> Record | N
         name=destination.name,
         job_id=destination.job_id,
         jobstate_id=destination.jobstate_id,
+        since=destination.since,
     )
 
 

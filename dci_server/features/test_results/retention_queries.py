@@ -115,13 +115,15 @@ async def forget_cases(db: Connection, limit: int, month: Record | None) -> Sequ
 
 async def drop_month(db: Connection, month: Record) -> bool:
     """Gives up when it would make others wait for long. The name is one of `list_whole_months`. False while another process
-    is at the results of that month: it drops it."""
+    is at the results of that month, or a report of that time gets new content: a later round drops it."""
     async with transaction(db) as connection:
         await execute(connection, "set local lock_timeout = '5s'")
         is_left = await fetch_value(
             connection,
             """select exists (select from tests_results where number is not null
-                              and cases_at >= %(begin)s::timestamp and cases_at < %(end)s::timestamp)""",
+                              and cases_at >= %(begin)s::timestamp and cases_at < %(end)s::timestamp)
+                      or exists (select from cases_to_remove where not_before > utc_now()
+                                 and created_at >= %(begin)s::timestamp and created_at < %(end)s::timestamp)""",
             begin=month["begin"],
             end=month["end"],
         )

@@ -149,6 +149,19 @@ async def test_it_becomes_no_later_report_than_it_was(client_of: ClientOf, world
     assert [case["state"] for case in report["testsuites"][0]["testcases"]] == ["REGRESSED", "UNCHANGED"]
 
 
+async def test_it_stays_where_it_was_in_the_history_of_its_cases(client_of: ClientOf, world: World) -> None:
+    lab, older, newer = client_of("blue_lab"), await world.job(), await world.job()
+    file = await upload(lab, older, REPORT)
+    await upload(lab, newer, REPORT)
+    test_id = (await lab.get(f"/jobs/{older}/cases")).json()["cases"][0]["test_id"]
+
+    await put(lab, file, WITH_PROPERTIES)
+
+    runs = (await lab.get(f"/cases/{test_id}/runs")).json()["runs"]
+    assert [run["job"]["id"] for run in runs] == [newer, older]
+    assert runs[1]["created_at"] == file["created_at"]
+
+
 async def test_anything_else_stays_as_it_is(client_of: ClientOf, world: World) -> None:
     lab = client_of("blue_lab")
     file = await upload(lab, await world.job(), REPORT)
