@@ -117,7 +117,7 @@ async def note_success(db: Connection, due: Due, outcome: Outcome) -> None:
 
 class Failed(NamedTuple):
     """How many deliveries were given up, and whether the webhook was disabled: nothing has succeeded for as long as one is
-    tried."""
+    tried. A failure that comes when nothing was tried for so long is the first of its time."""
 
     given_up: int
     was_disabled: bool
@@ -127,9 +127,16 @@ async def note_failure(db: Connection, due: Due, outcome: Outcome, *, delay: flo
     """Due again after `delay` seconds, or given up. `pauses` are those of a webhook by its number of failures."""
     row = await fetch_row(
         db,
-        """with before as (
+        """with lately as (
+               select from webhooks_deliveries
+               where webhook_id = %(webhook_id)s::uuid and event_id is not null
+                     and attempted_at > utc_now() - interval '24 hours' and created_at > utc_now() - interval '50 hours'
+               limit 1
+           ), before as (
                select id, failures + 1 as failures,
-                      coalesce(state = 'active' and failing_since <= utc_now() - interval '24 hours', false) as is_hopeless
+                      case when exists (select from lately) then failing_since end as failing_since,
+                      coalesce(state = 'active' and failing_since <= utc_now() - interval '24 hours'
+                               and exists (select from lately), false) as is_hopeless
                from webhooks
                where id = %(webhook_id)s::uuid and exists (
                    select from webhooks_deliveries as delivery
@@ -148,7 +155,7 @@ async def note_failure(db: Connection, due: Due, outcome: Outcome, *, delay: flo
                returning state
            ), counted as (
                update webhooks
-               set failures = least(before.failures, 1000000), failing_since = coalesce(failing_since, utc_now()),
+               set failures = least(before.failures, 1000000), failing_since = coalesce(before.failing_since, utc_now()),
                    retry_at = case when before.failures >= """
         + _SLOWED_DOWN
         + """ then utc_now() + interval '1 second'

@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -268,6 +269,32 @@ async def test_a_fault_of_ours_is_a_failure_of_that_delivery_alone(
     ]  # fmt: skip
     assert [request.json()["event_id"] for request in receiver.received] == [2]
     assert [(entry["event"], entry["delivery"]) for entry in logged.entries] == [("a delivery can't be sent", broken)]
+
+
+async def test_a_failure_after_a_long_pause_begins_the_day_anew(client_of: ClientOf, world: World) -> None:
+    alice = client_of("alice")
+    async with receiving(lambda _: answering(410)) as receiver:
+        webhook = await made(alice, receiver.url, team_id=world.ids["Blue"])
+        log = Log(world, webhook["id"])
+        await log.add(1, give_up_at=datetime(2020, 1, 1))
+        await log.tell()
+        await _finished(alice, webhook["id"], state="failed")
+        await world.db.execute(
+            "update webhooks set failing_since = failing_since - interval '9 days';"
+            "update webhooks_deliveries set attempted_at = attempted_at - interval '9 days'"
+        )
+        later = await log.add(2)
+        for attempts in (1, 2):
+            await log.make_due()
+            await until(
+                lambda number=attempts: world.db.fetchval(
+                    "select failures = $1 + 1 from webhooks where id = $2", number, webhook["id"]
+                )
+            )
+        waiting = (await alice.get(f"/webhooks/{webhook['id']}/deliveries/{later}")).json()["delivery"]
+
+    state = (await alice.get(f"/webhooks/{webhook['id']}")).json()["webhook"]
+    assert (state["state"], waiting["state"], waiting["attempts"]) == ("active", "waiting", 2)
 
 
 async def test_what_was_delivered_is_sent_again_on_demand(client_of: ClientOf, world: World) -> None:
