@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens when a file arrives: it is visible when signature and row have been accepted."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -198,7 +199,7 @@ async def replace_content(call: Call, file_id: UUID, etag: str) -> Json[File]:
     try:
         if not is_same:
             raise ApiError("only the properties of test cases may be changed; send anything else as a new file")
-        is_compressed, content = packed(received.small)
+        is_compressed, content = await asyncio.to_thread(packed, received.small)
         async with transaction(db) as connection:
             changed = await queries.replace_content(
                 connection, file_id, etag, changeable,
@@ -230,12 +231,21 @@ async def read_content(call: Call, file: Record, start: int = 0, length: int | N
     """The bytes of a file, wherever they are. Raises Gone when a rule has removed them, NotFound when the store has lost them."""
     require_content(file)
     if file["bytes"] is not None:
-        whole = zlib.decompress(file["bytes"]) if file["is_compressed"] else bytes(file["bytes"])
+        whole = await content_of_row(file)
         return _once(whole[start:] if length is None else whole[start : start + length])
     if file["pack_key"] is not None:
         whole = await read_packed(call.services.store, file)
         return _once(whole[start:] if length is None else whole[start : start + length])
     return await call.services.store.read(store_key(file["team_id"], file["job_id"], file["id"]), start, length)
+
+
+async def content_of_row(file: Record) -> bytes:
+    """Of a file whose bytes are in its row."""
+    if not file["is_compressed"]:
+        return bytes(file["bytes"])
+    if file["size"] <= MAX_INLINE_BYTES:
+        return zlib.decompress(file["bytes"])
+    return await asyncio.to_thread(zlib.decompress, file["bytes"])
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from dci_server.features.files.actions import read_content
+from dci_server.features.files.actions import content_of_row, read_content
 from dci_server.features.files.queries import find_file
 from dci_server.features.test_results import queries, unrecorded
 from dci_server.features.test_results.json_pieces import opened
@@ -169,6 +169,8 @@ class _Texts:
             self._files[False] = (file, cast("str", result["encoding"]))
         if previous is not None and previous["content_removed_at"] is None:
             self._files[True] = (previous, cast("str", result["previous_encoding"]))
+        # Of a report that got new content all of it is in its row: unpacked once, not again for each text.
+        self._rows: dict[bool, bytes] = {}
         self._windows: dict[bool, tuple[int, bytes]] = {}
 
     async def told(self, start: int | None, end: int | None, is_removed: bool) -> AsyncIterator[bytes]:
@@ -194,9 +196,13 @@ class _Texts:
         yield reader.close()
 
     async def _bytes(self, start: int, end: int, is_removed: bool) -> bytes:
+        file = self._files[is_removed][0]
+        if file["bytes"] is not None:
+            if is_removed not in self._rows:
+                self._rows[is_removed] = await content_of_row(file)
+            return self._rows[is_removed][start:end]
         place, window = self._windows.get(is_removed, (0, b""))
         if not place <= start < end <= place + len(window):
-            file = self._files[is_removed][0]
             place = start
             window = b"".join([piece async for piece in await read_content(self._call, file, start, _PIECE)])
             self._windows[is_removed] = place, window

@@ -3,6 +3,7 @@
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -147,6 +148,34 @@ async def test_it_becomes_no_later_report_than_it_was(client_of: ClientOf, world
 
     report = (await lab.get(f"/files/{later['id']}/junit")).json()
     assert [case["state"] for case in report["testsuites"][0]["testcases"]] == ["REGRESSED", "UNCHANGED"]
+
+
+async def test_its_texts_are_told_from_one_unpacking(
+    client_of: ClientOf, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is in its row: unpacked for each of its texts, a report of some MiB took a quarter of a minute."""
+    lab = client_of("blue_lab")
+    cases = b"".join(
+        b'<testcase name="%d"><failure>%d</failure></testcase>' % (n, n) + b" " * 9_000 for n in range(100)
+    )
+    report = b'<testsuite name="s">' + cases + b"</testsuite>"
+    file = await upload(lab, await world.job(), report)
+    changed = report.replace(b"<failure>", b"<properties/><failure>", 1)
+    assert (await put(lab, file, changed)).status_code == 200
+    unpacked: list[int] = []
+    decompress = zlib.decompress
+
+    def noted(data: bytes) -> bytes:
+        content = decompress(data)
+        unpacked.append(len(content))
+        return content
+
+    monkeypatch.setattr(zlib, "decompress", noted)
+
+    told = (await lab.get(f"/files/{file['id']}/junit")).json()["testsuites"][0]["testcases"]
+
+    assert [case["value"] for case in told] == [case["name"] for case in told]
+    assert unpacked.count(len(changed)) == 1
 
 
 async def test_it_stays_where_it_was_in_the_history_of_its_cases(client_of: ClientOf, world: World) -> None:
