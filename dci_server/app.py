@@ -57,7 +57,7 @@ from dci_server.foundation.database.connection import open_pool
 from dci_server.foundation.events.feed import EventFeed
 from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.http import Application, Route, Services
-from dci_server.foundation.limits import keep_few_arenas, raise_open_files
+from dci_server.foundation.limits import keep_few_arenas, look_for_garbage_among_what_is_new, raise_open_files
 from dci_server.foundation.logs import configure_logs
 from dci_server.foundation.metrics import Metrics
 from dci_server.foundation.openapi import build_document
@@ -107,8 +107,15 @@ def openapi_document() -> dict[str, object]:
     return build_document(described, title="dci-server", version=__version__)
 
 
+def create_worker() -> Application:
+    """What a worker process runs, and nothing else beside it."""
+    app = create_app()
+    look_for_garbage_among_what_is_new()
+    return app
+
+
 def create_app() -> Application:
-    """What a worker process runs; the settings come from the environment."""
+    """The server; the settings come from the environment."""
     raise_open_files()
     keep_few_arenas()
     settings = Settings.from_environment()

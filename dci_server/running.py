@@ -258,7 +258,7 @@ def _watched(postgres: EmbeddedPostgres | None) -> Generator[None]:
 
 def _run_workers(workers: int, listening: socket.socket) -> None:
     config = uvicorn.Config(
-        "dci_server.app:create_app",
+        "dci_server.app:create_worker",
         factory=True,
         workers=workers,
         loop="uvloop",
