@@ -184,6 +184,16 @@ async def test_the_failures_in_a_history_are_found_without_the_runs_between(
     assert all([await world.db.fetchval(_IS_PARTIAL, name) for name in used]), used
 
 
+async def test_the_failing_cases_of_a_topic_are_counted_from_an_index_alone(
+    client_of: ClientOf, sent: Sent, world: World, ids: dict[str, str]
+) -> None:
+    response = await client_of("blue_lab").get(f"/topics/{ids['topic']}/failing_cases")
+
+    assert response.json()["cases"]
+    plan = await sent.plan_of_last(world.db)
+    assert re.search(r"Index Only Scan using cases_\w+_number_created_at_test_id_idx", plan), plan
+
+
 async def test_a_first_page_without_filter_keeps_its_plan(client_of: ClientOf, sent: Sent) -> None:
     for target in (f"/jobs?{_PAGE}", f"/jobs?{_PAGE}&where=state:active", f"/jobs?{_PAGE}"):
         assert (await client_of("blue_lab").get(target)).status_code == 200

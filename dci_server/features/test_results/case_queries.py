@@ -132,19 +132,26 @@ async def list_failing(
     return Json(
         await fetch_value(
             db,
-            """with counted as (
-                   select cases.test_id, count(*) as failures, count(distinct jobs.id) as jobs,
-                          count(distinct jobs.remoteci_id) as remotecis, max(jobs.created_at) as last_failure
+            """with reports as materialized (
+                   -- Numbered, because numbers are sorted in half of the time and space that ids take.
+                   select results.number, results.cases_at, jobs.created_at, dense_rank() over (order by jobs.id) as job,
+                          dense_rank() over (order by jobs.remoteci_id) as remoteci
                    from jobs
                    join tests_results as results on results.job_id = jobs.id
                    join files on files.id = results.file_id and files.state <> 'archived'
-                   join cases on cases.created_at = results.cases_at and cases.number = results.number
-                                 and cases.status in ('failure', 'error')
                    where jobs.topic_id = %(topic_id)s::uuid and jobs.created_at >= %(begin)s::timestamp
-                         and jobs.created_at < %(end)s::timestamp and """
+                         and jobs.created_at < %(end)s::timestamp and results.number is not null and """
             + visible.sql
             + """
-                   group by cases.test_id
+               ), counted as (
+                   select failed.test_id, count(*) as failures, count(distinct reports.job) as jobs,
+                          count(distinct reports.remoteci) as remotecis, max(reports.created_at) as last_failure
+                   from reports cross join lateral (
+                       select test_id from cases
+                       where cases.created_at = reports.cases_at and cases.number = reports.number
+                             and cases.status in ('failure', 'error')
+                   ) as failed
+                   group by failed.test_id
                )
                select json_build_object('cases', coalesce(json_agg(told.item), '[]'::json)"""
             + _PAGE
