@@ -16,6 +16,7 @@ import aiormq
 import pytest
 from aiormq.abc import DeliveredMessage
 
+from tests.certificates import make_certificate
 from tests.server_process import free_port
 from tests.waiting import PATIENCE
 
@@ -42,6 +43,7 @@ class Broker:
 
     url: str
     port: int = 0
+    tls_port: int = 0
     directory: Path = Path()
     name: str = field(default_factory=lambda: f"dci-test-{uuid4()}")
     _processes: list["subprocess.Popen[bytes]"] = field(default_factory=list["subprocess.Popen[bytes]"])
@@ -50,9 +52,20 @@ class Broker:
     def settings(self) -> dict[str, str]:
         return {"AMQP_BROKER_URL": self.url, "AMQP_EXCHANGE": self.name, "AMQP_QUEUE": self.name}
 
+    @property
+    def certificate(self) -> Path:
+        """Its own, and the authority that signed it."""
+        return self.directory / "certificate.pem"
+
     async def start(self) -> None:
         program = _program()
         assert program is not None
+        if not self.certificate.exists():
+            make_certificate(self.directory)
+        (self.directory / "rabbitmq.conf").write_text(
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\nssl_options.certfile = {self.certificate}\n"
+            f"ssl_options.keyfile = {self.certificate}\nssl_options.cacertfile = {self.certificate}\n"
+        )
         epmd = free_port()
         settings = {
             "NODENAME": f"dci{self.port}@localhost", "NODE_IP_ADDRESS": "127.0.0.1", "NODE_PORT": str(self.port),
@@ -125,7 +138,7 @@ async def broker(directory: Path) -> AsyncGenerator[Broker]:
         yield Broker(GIVEN_URL)
         return
     port = free_port()
-    started = Broker(f"amqp://guest:guest@127.0.0.1:{port}/", port, directory)
+    started = Broker(f"amqp://guest:guest@127.0.0.1:{port}/", port, free_port(), directory)
     try:
         await started.start()
         yield started

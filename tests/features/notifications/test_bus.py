@@ -25,6 +25,7 @@ from dci_server.foundation.http import Application
 from dci_server.foundation.outgoing import amqp
 from dci_server.settings import Settings, SettingsError
 from tests.broker import GIVEN_URL, Broker, broker, needs_broker
+from tests.certificates import make_certificate
 from tests.conftest import ClientOf, World, started
 from tests.features.notifications.conftest import run
 from tests.features.webhooks.conftest import made
@@ -223,9 +224,7 @@ async def test_what_no_queue_takes_waits_until_one_does(
 @needs_broker
 async def test_the_doctor_says_what_a_bus_refuses(bus: Broker, tmp_path: Path) -> None:
     async def told(**settings: str) -> str:
-        given = Settings.from_environment({"DCI_DATA_DIR": str(tmp_path), **bus.settings, **settings})
-        (finding,) = [each async for each in examine(given) if each.part == "message bus"]
-        return f"{finding.verdict} {finding.detail}"
+        return await _examined(tmp_path, **{**bus.settings, **settings})
 
     well = await told()
     not_there = await told(AMQP_DECLARE="off", AMQP_EXCHANGE="nowhere")
@@ -238,6 +237,42 @@ async def test_the_doctor_says_what_a_bus_refuses(bus: Broker, tmp_path: Path) -
     assert "it refuses the login" in wrong_word
     assert "s3cret" not in wrong_word
     assert "guest" not in "".join((well, not_there, other_kind, wrong_word))
+
+
+@needs_broker
+@pytest.mark.skipif(GIVEN_URL is not None, reason="the certificate of a broker that is given is not ours")
+async def test_a_bus_is_spoken_to_over_tls_when_its_certificate_is_the_one(
+    client_of: ClientOf, world: World, bus: Broker, sending: Sending, tmp_path: Path
+) -> None:
+    """Neither a certificate of another authority nor one for another name."""
+    place = f"guest:guest@127.0.0.1:{bus.tls_port}/"
+    right = {**bus.settings, "AMQP_BROKER_URL": f"amqps://{place}", "AMQP_CA_FILE": str(bus.certificate)}
+    refused = (
+        {"AMQP_CA_FILE": str(make_certificate(tmp_path))},
+        {"AMQP_CA_FILE": ""},
+        {"AMQP_BROKER_URL": f"amqps://{place}".replace("127.0.0.1", "localhost")},
+    )
+    reason = "the TLS connection fails: is the certificate valid, and for this name?"
+    jobs: list[str] = []
+    for settings in refused:
+        async with sending(**{**right, **settings}):
+            jobs.append(await run(client_of("blue_lab"), world))
+            await _until(world, f"select count(*) = {len(jobs)} from bus_messages where error = 'the bus: {reason}'")
+        assert await bus.count() == 0
+        assert reason in await _examined(tmp_path, **{**right, **settings})
+    await world.db.execute(_MAKE_DUE)
+
+    async with sending(**right):
+        told = _told(await bus.take(3))
+
+    assert sorted(told) == sorted(("job_started", job_id) for job_id in jobs)
+    assert (await _examined(tmp_path, **right)).startswith(f"ok job_started and job_finished to {bus.name} at amqps://")
+
+
+async def _examined(directory: Path, **settings: str) -> str:
+    given = Settings.from_environment({"DCI_DATA_DIR": str(directory), **settings})
+    (finding,) = [each async for each in examine(given) if each.part == "message bus"]
+    return f"{finding.verdict} {finding.detail}"
 
 
 async def test_a_dead_bus_delays_nobody_and_is_tried_again(
