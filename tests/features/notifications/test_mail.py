@@ -308,6 +308,42 @@ async def test_mail_goes_through_starttls_and_a_login(
     assert letter.sender == (sender or account)
 
 
+@pytest.mark.parametrize(
+    ("host", "tls", "is_trusted", "reason"),
+    [
+        ("127.0.0.1", "starttls", False, "the TLS connection fails: is the certificate valid, and for this name?"),
+        ("localhost", "starttls", True, "the TLS connection fails: is the certificate valid, and for this name?"),
+        ("127.0.0.1", "plain", True, "it does not offer STARTTLS; see DCI_EMAIL_TLS"),
+    ],
+)
+async def test_nothing_is_said_to_a_mail_server_that_does_not_prove_who_it_is(
+    world: World, database_url: str, key: str, tmp_path: Path, host: str, tls: str, is_trusted: bool, reason: str
+) -> None:
+    certificate = make_certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    trusted = certificate if is_trusted else make_certificate(tmp_path / "other")
+    await world.add("users_remotecis", user_id=world.ids["user alice"], remoteci_id=world.ids["blue_lab"])
+    context = server_context(certificate) if tls == "starttls" else None
+    async with mailbox(tls=context) as box:
+        settings = {
+            **SENDING,
+            "DCI_EMAIL_SERVER": host,
+            "DCI_EMAIL_SERVER_PORT": str(box.port),
+            "DCI_EMAIL_TLS": "starttls",
+            "DCI_EMAIL_PASSWORD": "s3cret",
+        }
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("SSL_CERT_FILE", str(trusted))
+            async with started(database_url, key, tmp_path, **settings):
+                job_id = await world.job(status="running")
+                await world.db.execute("update jobs set status = 'failure' where id = $1", job_id)
+                told = await until(lambda: world.db.fetchval("select error from mails"))
+
+    assert told == f"the mail server: {reason}"
+    assert (box.letters, box.asked) == ([], 0)
+    assert await world.db.fetchval("select state from mails") == "waiting"
+
+
 async def test_without_a_mail_server_nothing_is_kept_for_one(
     world: World, database_url: str, key: str, tmp_path: Path
 ) -> None:
