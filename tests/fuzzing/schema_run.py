@@ -22,12 +22,13 @@ from tests.signing import SignedBy
 
 @dataclass(frozen=True)
 class Length:
-    """How much a run tries. The coverage of each schema's edges is the same in all of them."""
+    """How much a run tries. `edges` are those of every schema, one after the other, the same in all runs."""
 
     examples: int
     seed: int
     deterministic: bool
     steps: int
+    edges: bool
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def run(address: str, auth: requests.auth.AuthBase | None, length: Length) -> Re
         "suppress-health-check": ["all"],
         "cache": {"enabled": False},
         "checks": _CHECKS,
-        "phases": {"stateful": {"max-steps": length.steps}},
+        "phases": {"stateful": {"max-steps": length.steps}, "coverage": {"enabled": length.edges}},
         "generation": {
             "deterministic": length.deterministic,
             "max-examples": length.examples,
