@@ -452,12 +452,13 @@ _CREATED = msgspec.json.Decoder(dict[str, _WithId])
 
 
 def _created(response: Response) -> UUID | None:
-    """What the answer says was made."""
-    if response.status != HTTPStatus.CREATED or not response.body:
+    """What the answer says was made: in its body, or by where it is."""
+    if response.status != HTTPStatus.CREATED:
         return None
+    place = dict(response.headers).get(b"location", b"").rpartition(b"/")[2]
     try:
-        return next(iter(_CREATED.decode(response.body).values())).id
-    except (msgspec.DecodeError, StopIteration):
+        return UUID(place.decode()) if place else next(iter(_CREATED.decode(response.body).values())).id
+    except (msgspec.DecodeError, StopIteration, ValueError):
         return None  # A relation between two things, which the path names.
 
 

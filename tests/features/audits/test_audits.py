@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whoever changes something, wants to, or is refused, is written down."""
 
+import base64
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,18 @@ async def test_what_a_call_was_about_is_found_by_its_id(client_of: ClientOf, wor
         ("delete_team", 401),
         ("add_member", 201),
     ]
+
+
+async def test_an_upload_in_pieces_is_found_by_its_id(client_of: ClientOf, world: World) -> None:
+    job = base64.b64encode((await world.job()).encode()).decode()
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": f"job_id {job},name eA=="}
+    opened = await client_of("alice").post("/uploads", headers=headers)
+    place = opened.headers["location"].removeprefix("/api/v1")
+    await client_of("alice").delete(place, headers=headers)
+
+    told = await _audits(client_of, f"where=subject_id:{place.rpartition('/')[2]}&sort=created_at")
+
+    assert [each["action"] for each in told] == ["open_upload", "end_upload"]
 
 
 async def test_a_wrong_proof_says_whose_it_was_to_be(client_of: ClientOf, world: World, app: Application) -> None:
