@@ -66,11 +66,12 @@ async def download(call: Call, content: Content) -> Response:
         described.append((b"content-disposition", _disposition(content.name).encode()))
     if _is_known(call, content):
         return Response(HTTPStatus.NOT_MODIFIED, headers=described, media_type=media_type)
-    start, end = _part(call, content)
+    part = _part(call, content)
+    start, end = (0, content.size) if part is None else part
     described.append((b"content-length", str(end - start).encode()))
     # Of what only its head is wanted, no byte is read; that it is there is looked at all the same.
     stream = await content.read(start, end - start if call.method != "HEAD" else 0)
-    if (start, end) == (0, content.size):
+    if part is None:
         return Response(200, headers=described, stream=stream, media_type=media_type)
     described.append((b"content-range", f"bytes {start}-{end - 1}/{content.size}".encode()))
     return Response(HTTPStatus.PARTIAL_CONTENT, headers=described, stream=stream, media_type=media_type)
@@ -106,16 +107,15 @@ def _is_known(call: Call, content: Content) -> bool:
     return since is not None and _whole_seconds(content.modified) <= since
 
 
-def _part(call: Call, content: Content) -> tuple[int, int]:
-    """From where to where. What is no single range of bytes is ignored, as it may be: then all of it."""
+def _part(call: Call, content: Content) -> tuple[int, int] | None:
+    """From where to where. What is no single range of bytes is ignored, as it may be: None for all of it."""
     asked = _RANGE.fullmatch(call.headers.get("range", ""))
-    everything = (0, content.size)
     if call.method != "GET" or asked is None or not (asked[1] or asked[2]) or not _is_same(call, content):
-        return everything
+        return None
     if asked[1]:
         start, end = int(asked[1]), min(int(asked[2]) + 1 if asked[2] else content.size, content.size)
         if asked[2] and int(asked[2]) < start:
-            return everything
+            return None
     else:
         start, end = max(0, content.size - int(asked[2])), content.size
     if start >= end:

@@ -75,8 +75,10 @@ PARTS = [
     ("bytes=1990-", 1990, -1),
     ("bytes=-7", -7, -1),
     ("bytes=1-999999999999999999999", 1, -1),
+    ("bytes=0-", 0, -1),
+    ("bytes=-999999999", 0, -1),
 ]
-NO_PARTS = ["bytes=5-1", "bytes=-", "bytes=a-b", "lines=0-1", "bytes=0-1,5-6", "bytes=0-", "bytes=-999999999", "x"]
+NO_PARTS = ["bytes=5-1", "bytes=-", "bytes=a-b", "lines=0-1", "bytes=0-1,5-6", "x"]
 BEYOND_THE_END = ["bytes=200000-", "bytes=999999-1000000", "bytes=-0"]
 
 
