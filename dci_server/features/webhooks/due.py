@@ -24,6 +24,7 @@ _TAKE: LiteralString = """
         where webhooks.failures >= %(least_failures)s::integer and webhooks.failures < %(failures_below)s::integer
               and (webhooks.retry_at is null or webhooks.retry_at <= utc_now())
               and coalesce(webhooks.team_id, '00000000-0000-0000-0000-000000000000') <> all(%(busy_teams)s::uuid[])
+              and not exists (select from teams where teams.id = webhooks.team_id and teams.state <> 'active')
         order by in_hands, random()
     ), taken as (
         select due.id from asking as webhooks cross join lateral (

@@ -271,6 +271,23 @@ async def test_a_fault_of_ours_is_a_failure_of_that_delivery_alone(
     assert [(entry["event"], entry["delivery"]) for entry in logged.entries] == [("a delivery can't be sent", broken)]
 
 
+async def test_a_team_that_is_not_active_is_told_nothing_until_it_is(client_of: ClientOf, world: World) -> None:
+    async with receiving() as blue, receiving() as red:
+        for receiver, who, team in ((blue, "alice", "Blue"), (red, "bob", "Red")):
+            log = Log(world, (await made(client_of(who), receiver.url, team_id=world.ids[team]))["id"])
+            await log.add(1)
+        await world.db.execute("update teams set state = 'inactive' where name = 'Blue'")
+        await log.tell()
+        await red.wait_for(1)
+        await until(lambda: world.db.fetchval("select true from webhooks_deliveries where state = 'delivered'"))
+        told_while_inactive = len(blue.received)
+        await world.db.execute("update teams set state = 'active' where name = 'Blue'")
+        await log.tell()
+        await blue.wait_for(1)
+
+    assert told_while_inactive == 0
+
+
 async def test_a_failure_after_a_long_pause_begins_the_day_anew(client_of: ClientOf, world: World) -> None:
     alice = client_of("alice")
     async with receiving(lambda _: answering(410)) as receiver:
