@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A database for each test: one and the same, which is put back as it was after every test.
 
-Making a database from a template and dropping it costs more than most tests do. What a test wrote is found by comparing
-every table of the catalogue with how it was, and only that is restored. A database that is not as it was in any other
+Making a database from a template and dropping it costs more than most tests do. PostgreSQL counts what is written to each
+table of the catalogue; those that were written to are compared with how they were, and only what differs is restored. A database that is not as it was in any other
 way (its schema, its statistics, more rows than are worth deleting) is thrown away, and the next test gets a new one.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import asyncpg
@@ -27,6 +27,13 @@ _TABLES = """
 select format('%I.%I', relnamespace::regnamespace, relname) as name from pg_class
 where relkind = 'r' and relnamespace not in (select oid from pg_namespace where nspname ~ '^(pg_|information_schema$)')
 order by 1
+"""
+# A backend adds its counts before it is seen to be gone.
+_WRITES = """
+select format('%I.%I', relnamespace::regnamespace, relname) as name,
+       pg_stat_get_tuples_inserted(oid) + pg_stat_get_tuples_updated(oid) + pg_stat_get_tuples_deleted(oid) as writes
+from pg_class
+where relkind = 'r' and relnamespace not in (select oid from pg_namespace where nspname ~ '^(pg_|information_schema$)')
 """
 _CONTENT = """
 select '{0}' as name, count(*) as rows, md5(string_agg(line, e'\\n' order by line)) as content
@@ -54,12 +61,8 @@ _CATALOGUE = " union all ".join(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Contents:
-    """Of every table, by name: how many rows, and what stands for what they say; of every sequence, where it is."""
-
-    tables: Mapping[str, tuple[int, str | None]]
-    sequences: Sequence[tuple[Any, ...]]
+_Contents: TypeAlias = Mapping[str, tuple[int, str | None]]
+"""Of tables, by name: how many rows, and what stands for what they say."""
 
 
 @dataclass(frozen=True)
@@ -123,21 +126,27 @@ class _Database:
         await self._connection.execute(_END_OTHERS)
         if self._uses == _USES or await self._catalogue() != self._catalogue_before:
             return False
-        now = await self._contents()
-        written = [name for name, content in now.tables.items() if content != self._before.tables[name]]
-        if any(now.tables[name][0] > _TOO_MANY_ROWS for name in written):
+        touched = [name for name, writes in (await self._writes()).items() if writes != self._writes_before[name]]
+        now = await self._contents(touched)
+        written = [name for name in touched if now[name] != self._before[name]]
+        if any(now[name][0] > _TOO_MANY_ROWS for name in written):
             return False
-        if written or now.sequences != self._before.sequences:
+        if written or await self._sequences() != self._sequences_before:
             await self._restore(written)
-            assert await self._contents() == self._before
+            assert await self._contents(written) == {name: self._before[name] for name in written}
+            assert await self._sequences() == self._sequences_before
+        if touched:
+            await self._connection.execute("select pg_stat_force_next_flush()")
+            self._writes_before = await self._writes()
         return True
 
     async def _remember(self) -> None:
         tables = [row["name"] for row in await self._connection.fetch(_TABLES)]
-        self._read_tables = " union all ".join(_CONTENT.format(table) for table in tables)
-        self._before = await self._contents()
+        self._before = await self._contents(tables)
+        self._sequences_before = await self._sequences()
         self._catalogue_before = await self._catalogue()
-        self._rows = {name: await self._copy_of(name) for name, (rows, _) in self._before.tables.items() if rows}
+        self._rows = {name: await self._copy_of(name) for name, (rows, _) in self._before.items() if rows}
+        self._writes_before = await self._writes()
 
     async def _copy_of(self, table: str) -> "_Copy":
         columns = [row["attname"] for row in await self._connection.fetch(_COLUMNS, table)]
@@ -160,17 +169,22 @@ class _Database:
                     source=BytesIO(copy.rows),
                     format="binary",
                 )
-            for name, start, last in self._before.sequences:
+            for name, start, last in self._sequences_before:
                 await self._connection.execute(
                     "select setval($1::text::regclass, $2, $3)", name, last or start, last is not None
                 )
 
-    async def _contents(self) -> _Contents:
-        tables = await self._connection.fetch(self._read_tables)
-        sequences = await self._connection.fetch(_SEQUENCES)
-        return _Contents(
-            {row["name"]: (row["rows"], row["content"]) for row in tables}, [tuple(row) for row in sequences]
-        )
+    async def _contents(self, tables: Sequence[str]) -> _Contents:
+        if not tables:
+            return {}
+        rows = await self._connection.fetch(" union all ".join(map(_CONTENT.format, tables)))
+        return {row["name"]: (row["rows"], row["content"]) for row in rows}
+
+    async def _writes(self) -> Mapping[str, int]:
+        return {row["name"]: row["writes"] for row in await self._connection.fetch(_WRITES)}
+
+    async def _sequences(self) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self._connection.fetch(_SEQUENCES)]
 
     async def _catalogue(self) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self._connection.fetch(_CATALOGUE)]

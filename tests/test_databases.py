@@ -19,7 +19,7 @@ _COLUMNS = """
 select attname, format_type(atttypid, atttypmod) as type,
        (select quote_literal(min(enumlabel)) from pg_enum where enumtypid = atttypid) as label
 from pg_attribute
-where attrelid = $1::text::regclass and attnum > 0 and attgenerated = '' and attidentity = ''
+where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = '' and attidentity = ''
 """
 _CHECKS = "select pg_get_constraintdef(oid) from pg_constraint where contype = 'c' and conrelid = $1::text::regclass"
 _BOUND = "select coalesce(pg_get_expr(relpartbound, oid), '') from pg_class where oid = $1::text::regclass"
