@@ -40,7 +40,10 @@ class Problem(Exception):
 
 _BUCKETS_WITH_PARTS = ("s3://", "gs://")
 # Azure does so by itself, after a week.
-_BUCKET_NEEDS = "; parts of uploads that a crash cut off can't be seen from here: have the bucket remove them (README)"
+_BUCKET_NEEDS = (
+    "; parts of uploads that a crash cut off can't be seen from here: have the bucket remove them, by the rule "
+    "AbortIncompleteMultipartUpload after a day (README)"
+)
 
 
 class Doubt(Exception):
