@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from benchmarks.seed import CASE
+from dci_server.features.test_results.unused_names import note_unused_names
 from dci_server.foundation.http import Application
 from tests.conftest import ClientOf, World
 
@@ -192,6 +193,15 @@ async def test_the_failing_cases_of_a_topic_are_counted_from_an_index_alone(
     assert response.json()["cases"]
     plan = await sent.plan_of_last(world.db)
     assert re.search(r"Index Only Scan using cases_\w+_number_created_at_test_id_idx", plan), plan
+
+
+async def test_names_without_cases_are_found_by_the_index_of_cases(app: Application, sent: Sent, world: World) -> None:
+    assert app.services is not None
+
+    await note_unused_names(app.services.db)
+
+    plan = await sent.plan_of_last(world.db)
+    assert re.search(r"Index Only Scan using cases_\w+_test_id", plan), plan
 
 
 async def test_a_first_page_without_filter_keeps_its_plan(client_of: ClientOf, sent: Sent) -> None:

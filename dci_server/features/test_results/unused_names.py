@@ -9,6 +9,8 @@ note, and takes it off (`keep_names`) in a statement that waits for a removal un
 from dci_server.foundation.database.connection import Connection, fetch_row, fetch_value
 
 NAMES_AT_ONCE = 2_000
+# The cases of a name are asked for in the order of their index: without one, what few different names have would be looked for
+# in the whole table.
 
 
 async def note_unused_names(db: Connection, limit: int = NAMES_AT_ONCE) -> bool:
@@ -23,7 +25,8 @@ async def note_unused_names(db: Connection, limit: int = NAMES_AT_ONCE) -> bool:
            ), unused as (
                select test_names.id from test_names join looked_at on looked_at.id = test_names.id
                where looked_at.unused_since is null
-                     and (select true from cases where cases.test_id = looked_at.id limit 1) is null
+                     and (select true from cases where cases.test_id = looked_at.id
+                          order by cases.created_at desc limit 1) is null
                for update of test_names skip locked
            ), noted as (
                update test_names set unused_since = utc_now() from unused where test_names.id = unused.id
@@ -48,7 +51,9 @@ async def remove_unused_names(db: Connection, limit: int = NAMES_AT_ONCE) -> int
                select id from test_names where unused_since < utc_now() - interval '12 hours'
                order by unused_since limit %(limit)s::integer for update skip locked
            ), judged as (
-               select id, (select true from cases where cases.test_id = due.id limit 1) is null as is_unused from due
+               select id, (select true from cases where cases.test_id = due.id
+                           order by cases.created_at desc limit 1) is null as is_unused
+               from due
            ), removed as (
                delete from test_names using judged where test_names.id = judged.id and is_unused
            ), kept as (
