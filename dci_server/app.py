@@ -70,6 +70,8 @@ from dci_server.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
 _CONNECTIONS_FOR_NOTIFYING = 2
+_SECONDS_FOR_THE_DATABASE = 60.0
+"""It was there a moment ago. A worker that can't start stops the whole server, and PostgreSQL may be recovering."""
 _FEATURES = (
     identity,
     jobstates,
@@ -126,7 +128,7 @@ def create_app() -> Application:
         _end_with_parent()
         secrets = SecretBox(read_keys(settings.secrets_key or ""))
         url = settings.database_url or ""
-        pool = await open_pool(url)
+        pool = await open_pool(url, patience=_SECONDS_FOR_THE_DATABASE)
         authenticator = Authenticator(
             pool,
             url,
@@ -199,7 +201,7 @@ async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[N
         yield
         return
     url = settings.database_url or ""
-    pool = await open_pool(url, size=_CONNECTIONS_FOR_NOTIFYING)
+    pool = await open_pool(url, size=_CONNECTIONS_FOR_NOTIFYING, patience=_SECONDS_FOR_THE_DATABASE)
     timeout = float(settings.webhook_timeout)
     poster = Poster(services.targets, timeout=timeout)
     sender = WebhookSender(pool, services.secrets, poster, services.metrics, timeout=timeout)

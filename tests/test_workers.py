@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -207,6 +208,27 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(server: Running, connec
     assert contents == [b"small", b"x" * 100_000]
     until(lambda: len({process.pid for process in server.workers()} - {victim}) == 2)
     assert victim not in connections.one_to_each(lab_of(server))
+
+
+async def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(server: Running) -> None:
+    """Whoever gave up would stop the others too."""
+    before = server.workers()
+    url = urlsplit(server.database_url())
+    elsewhere: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url._replace(path="/template1").geturl())
+    database = url.path.removeprefix("/")
+    try:
+        await elsewhere.execute(f'alter database "{database}" with allow_connections false')
+        before[0].kill()
+        until(lambda: "the database does not answer yet" in server.log() or server.process.poll() is not None)
+    finally:
+        await elsewhere.execute(f'alter database "{database}" with allow_connections true')
+        await elsewhere.close()
+
+    until(lambda: server.process.poll() is not None or len([one for one in server.workers() if one not in before]) == 1)
+    new = {process.pid for process in server.workers()} - {process.pid for process in before}
+    assert server.process.poll() is None
+    with ExitStack() as opened:
+        assert new < set(Connections(server, opened).one_to_each(lab_of(server)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,12 +5,15 @@ SQL is `LiteralString`: with the type checker, text built from user input cannot
 PostgreSQL built; its bytes go to the client untouched, typed by the struct that describes them.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
 from typing import Any, Generic, LiteralString, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from dci_server.foundation.database.pool import Pool
 from dci_server.foundation.database.sql import Condition, all_of, positional
@@ -24,6 +27,10 @@ Connection: TypeAlias = "Pool | asyncpg.Connection[Record]"
 """A pool runs each statement in a transaction of its own; a connection is for the few that belong together."""
 
 STATEMENT_TIMEOUT_SECONDS = 25
+
+_SECONDS_BETWEEN_TRIES = 1.0
+
+log = structlog.get_logger("dci_server.database")
 
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
@@ -57,8 +64,8 @@ async def _prepare(connection: "asyncpg.Connection[Record]") -> None:
     await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
 
 
-async def open_pool(url: str, *, size: int = 10) -> Pool:
-    """Raises Unavailable when the database does not answer."""
+async def open_pool(url: str, *, size: int = 10, patience: float = 0) -> Pool:
+    """Raises Unavailable when the database does not answer, for so many seconds."""
 
     async def connect() -> "asyncpg.Connection[Record]":
         connection: asyncpg.Connection[Record] = await asyncpg.connect(
@@ -77,11 +84,18 @@ async def open_pool(url: str, *, size: int = 10) -> Pool:
         return connection
 
     pool = Pool(connect, size)
-    try:
-        await pool.open()
-    except DATABASE_ERRORS as error:
-        raise Unavailable(f"the database does not answer ({type(error).__name__}); check DATABASE_URL") from error
-    return pool
+    end = monotonic() + patience
+    while True:
+        try:
+            await pool.open()
+        except DATABASE_ERRORS as error:
+            kind = type(error).__name__
+            if monotonic() >= end:
+                raise Unavailable(f"the database does not answer ({kind}); check DATABASE_URL") from error
+            log.warning("the database does not answer yet", kind=kind)
+            await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
+        else:
+            return pool
 
 
 @asynccontextmanager
