@@ -16,9 +16,8 @@ import pytest
 
 from tests.server_process import Running, free_port, provision, start, stop
 from tests.test_workers import Connections, lab_of
+from tests.waiting import PATIENCE
 
-PATIENCE = 60
-"""Seconds, for a machine that does much else."""
 DONE, REFUSED, UNREADABLE = ("/api/v1/jobs/schedule", 201), ("/api/v1/users", 401), ("", 400)
 
 

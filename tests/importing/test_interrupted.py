@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from tests.databases import ReusedDatabases
@@ -81,7 +82,9 @@ async def test_killed_at_random_it_ends_like_an_undisturbed_one(
     chance = random.Random(20260115)
     kills = 0
     await undisturbed.report(odd_hub)
-    whole = await _work_done(undisturbed)
+    db = await undisturbed.connect()
+    whole = await _work_done(db)
+    await db.close()
 
     for aim in sorted(chance.randrange(1, whole) for _ in range(_KILLS)):
         process = await new_hub.start(*import_words(odd_hub, *_SMALL_BATCHES))
@@ -97,25 +100,26 @@ async def test_killed_at_random_it_ends_like_an_undisturbed_one(
 
 async def _killed_beyond(hub: NewHub, process: asyncio.subprocess.Process, aim: int) -> bool:
     """kill -9 as soon as that much is done; False when it ended before."""
-    while process.returncode is None:
-        if await _work_done(hub) >= aim:
-            process.kill()
-            await process.communicate()
-            return True
-        await asyncio.sleep(0.02)
-    await process.communicate()
-    return False
+    db = await hub.connect()
+    try:
+        while process.returncode is None and await _work_done(db) < aim:
+            await asyncio.sleep(0.005)
+        if process.returncode is not None:
+            return False
+        process.kill()
+        return True
+    finally:
+        await process.communicate()
+        await db.close()
 
 
-async def _work_done(hub: NewHub) -> int:
-    (there,) = await hub.rows("select to_regclass('import_steps') is not null")
-    if not there[0]:
+async def _work_done(db: "asyncpg.Connection[asyncpg.Record]") -> int:
+    if not await db.fetchval("select to_regclass('import_steps') is not null"):
         return 0
-    (done,) = await hub.rows(
+    return await db.fetchval(
         """select (coalesce((select sum(rows_read) from import_steps), 0)
                    + (select count(*) from files where sha256 is not null))::integer"""
     )
-    return done[0]
 
 
 async def test_a_second_run_changes_nothing(odd_hub: OldHub, new_hub: NewHub) -> None:
