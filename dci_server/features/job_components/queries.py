@@ -6,7 +6,7 @@ from uuid import UUID
 
 from dci_server.features.components.model import Component
 from dci_server.features.components.queries import COMPONENT_COLUMNS
-from dci_server.features.jobs.queries import TOUCHED
+from dci_server.features.jobs.queries import TOUCHED, telling
 from dci_server.foundation.database.connection import Connection, Json, Record, fetch_row, fetch_value
 from dci_server.foundation.database.sql import Condition, all_of
 
@@ -41,11 +41,11 @@ def _both(changeable: Condition, usable: Condition) -> LiteralString:
     return (
         "with target as (select jobs.id, (" + changeable.sql + ") as is_allowed from jobs"
         " where jobs.id = %(job_id)s::uuid and jobs.state <> 'archived'),"
-        " component as (select components.id, (" + usable.sql + ") as is_allowed from components"
+        " component as (select components.id, components.name, (" + usable.sql + ") as is_allowed from components"
         " where components.id = %(component_id)s::uuid and components.state <> 'archived'),"
         " pair as (select target.id as job_id, component.id as component_id from target, component"
         " where target.is_allowed and component.is_allowed),"
-        " touched as (update jobs set " + TOUCHED + " from pair where jobs.id = pair.job_id)"
+        " touched as (update jobs set " + TOUCHED + " from pair where jobs.id = pair.job_id returning jobs.*)"
     )  # fmt: skip
 
 
@@ -55,7 +55,12 @@ async def attach_component(
     """Whether both exist and the caller may put them together; attached when all is well, also when it was."""
     attach: LiteralString = (
         ", attached as (insert into jobs_components (job_id, component_id) select job_id, component_id from pair"
-        " on conflict do nothing)"
+        " on conflict do nothing returning component_id)"
+        + telling(
+            "components",
+            "'added', jsonb_build_object('id', component.id, 'name', component.name)",
+            of="component, attached",
+        )
     )
     row = await fetch_row(
         db,
@@ -72,7 +77,12 @@ async def detach_component(db: Connection, job_id: UUID, component_id: UUID, cha
     """The same facts; taken off when all is well, also when it was not attached."""
     detach: LiteralString = (
         ", detached as (delete from jobs_components using pair where jobs_components.job_id = pair.job_id"
-        " and jobs_components.component_id = pair.component_id)"
+        " and jobs_components.component_id = pair.component_id returning jobs_components.component_id)"
+        + telling(
+            "components",
+            "'removed', jsonb_build_object('id', component.id, 'name', component.name)",
+            of="component, detached",
+        )
     )
     row = await fetch_row(
         db,

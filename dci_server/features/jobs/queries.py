@@ -66,6 +66,21 @@ JOB_COLUMNS: LiteralString = """
 TOUCHED: LiteralString = "etag = left(jobs.etag, 16) || right(new_etag(), 16), updated_at = utc_now()"
 """Something that hangs on the job has changed: the second half of its etag says so (decision 33)."""
 
+
+def telling(part: LiteralString, details: LiteralString, of: LiteralString) -> LiteralString:
+    """A CTE: the event that this part of the job `touched` (which returns its row) has changed, for each row of `of`.
+
+    Not a trigger, which would have to tell what comes with a new job from what is added to it.
+    """
+    return (
+        ", told as (insert into events_outbox (type, subject_kind, subject_id, team_id, topic_id, remoteci_id, job_id,"
+        " actor_id, data) select 'job_updated', 'job', touched.id, touched.team_id, touched.topic_id,"
+        " touched.remoteci_id, touched.id, current_actor(), jsonb_build_object('status', touched.status,"
+        " 'state', touched.state, 'name', left(touched.name, 255), 'changed', jsonb_build_array('" + part + "'), "
+        + details + ") from touched, " + of + ")"
+    )  # fmt: skip
+
+
 FILE_COLUMNS: LiteralString = (
     "id, created_at, updated_at, etag, name, mime, md5, size, state, job_id, jobstate_id, team_id"
 )

@@ -4,7 +4,7 @@
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
-from dci_server.features.jobs.queries import FILE_COLUMNS, STATUSES, TOUCHED
+from dci_server.features.jobs.queries import FILE_COLUMNS, STATUSES, TOUCHED, telling
 from dci_server.features.jobstates.model import JobstateWithFiles, NewJobstate
 from dci_server.foundation.database.connection import Connection, Json, Record, execute, fetch_page, fetch_row
 from dci_server.foundation.database.sql import Condition
@@ -94,14 +94,24 @@ async def find_jobstate(db: Connection, jobstate_id: UUID) -> Found | None:
     return Found(Json(row["jobstate"]), row["team_id"], row["job_is_archived"]) if row else None
 
 
-async def delete_jobstate(db: Connection, jobstate_id: UUID) -> None:
+async def delete_jobstate(db: Connection, jobstate_id: UUID, changeable: Condition) -> None:
     """Its files stay, as files of the job."""
     await execute(
         db,
-        """with removed as (delete from jobstates where id = %(jobstate_id)s::uuid returning job_id)
-           update jobs set """
+        """with removed as (
+               delete from jobstates using jobs
+               where jobstates.id = %(jobstate_id)s::uuid and jobs.id = jobstates.job_id and """
+        + changeable.sql
+        + """ returning jobstates.id, jobstates.status, job_id
+           ), touched as (
+               update jobs set """
         + TOUCHED
-        + " from removed where jobs.id = removed.job_id",
+        + " from removed where jobs.id = removed.job_id returning jobs.*)"
+        + telling(
+            "jobstates", "'removed', jsonb_build_object('id', removed.id, 'status', removed.status)", of="removed"
+        )
+        + " select",
+        **changeable.params,
         jobstate_id=jobstate_id,
     )
 

@@ -36,7 +36,7 @@ async def delete_jobstate(call: Call) -> Response:
     if found.job_is_archived:
         raise NotFound("job")
     access.CHANGE.require_for_team(call.caller, found.team_id)
-    await queries.delete_jobstate(call.db, call.id("jobstate_id"))
+    await queries.delete_jobstate(call.db, call.id("jobstate_id"), access.changeable_by(call.caller))
     return NO_CONTENT
 
 

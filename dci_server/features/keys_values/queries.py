@@ -4,7 +4,7 @@
 from typing import LiteralString
 from uuid import UUID
 
-from dci_server.features.jobs.queries import TOUCHED
+from dci_server.features.jobs.queries import TOUCHED, telling
 from dci_server.foundation.database.connection import Connection, Record, fetch_row
 from dci_server.foundation.database.sql import Condition
 
@@ -13,7 +13,8 @@ def _of_job(changeable: Condition) -> LiteralString:
     return (
         "with target as (select jobs.id, (" + changeable.sql + ") as is_allowed from jobs"
         " where jobs.id = %(job_id)s::uuid and jobs.state <> 'archived'),"
-        " touched as (update jobs set " + TOUCHED + " from target where jobs.id = target.id and target.is_allowed)"
+        " touched as (update jobs set " + TOUCHED + " from target where jobs.id = target.id and target.is_allowed"
+        " returning jobs.*)"
     )  # fmt: skip
 
 
@@ -24,7 +25,9 @@ async def insert_key_value(db: Connection, job_id: UUID, key: str, value: float,
         _of_job(changeable)
         + """, added as (insert into jobs_keys_values (job_id, key, value)
                          select target.id, %(key)s::text, %(value)s::double precision from target where target.is_allowed
-                         returning job_id, key, value)
+                         returning job_id, key, value)"""
+        + telling("keys_values", "'added', jsonb_build_object('key', added.key, 'value', added.value)", of="added")
+        + """
            select exists (select from target) as is_known, (select row_to_json(added) from added) as kv""",
         **changeable.params,
         job_id=job_id,
@@ -42,7 +45,12 @@ async def delete_key_value(db: Connection, job_id: UUID, key: str, changeable: C
         _of_job(changeable)
         + """, removed as (delete from jobs_keys_values using target
                            where jobs_keys_values.job_id = target.id and jobs_keys_values.key = %(key)s::text
-                                 and target.is_allowed)
+                                 and target.is_allowed
+                           returning key, value)"""
+        + telling(
+            "keys_values", "'removed', jsonb_build_object('key', removed.key, 'value', removed.value)", of="removed"
+        )
+        + """
            select exists (select from target) as is_known,
                   coalesce((select is_allowed from target), false) as is_allowed""",
         **changeable.params,

@@ -141,6 +141,45 @@ async def test_a_change_of_a_job_names_what_changed_and_who_did_it(client_of: Cl
     assert events[-1]["data"]["changed"] == ["state"]
 
 
+async def test_who_watches_a_job_hears_of_what_is_added_to_it_and_taken_from_it(
+    client_of: ClientOf, world: World
+) -> None:
+    alice, job_id = client_of("alice"), await world.job()
+    rpm = await world.add("components", name="a-1", display_name="a-1", type="rpm", topic_id=world.ids["RHEL-9.6"])
+    state = (await _post(client_of("blue_lab"), "/jobstates", {"job_id": job_id, "status": "running"}))["jobstate"]
+    before = await _head(alice)
+
+    async def remove(path: str, status: int, body: object = None) -> None:
+        assert (await alice.request("DELETE", path, json=body)).status_code == status
+
+    for _ in range(2):
+        await _post(alice, f"/jobs/{job_id}/components", {"id": rpm})
+    for _ in range(2):
+        await remove(f"/jobs/{job_id}/components/{rpm}", 201)
+    await _post(alice, f"/jobs/{job_id}/kv", {"key": "speed", "value": 1.5})
+    await _post(alice, f"/jobs/{job_id}/kv", {"key": "speed", "value": 2}, status=409)
+    for _ in range(2):
+        await remove(f"/jobs/{job_id}/kv", 204, {"key": "speed"})
+    await remove(f"/jobstates/{state['id']}", 204)
+
+    events = (await alice.get(f"/jobs/{job_id}/events?after={before}")).json()["events"]
+    job = {"name": "", "status": "running", "state": "active"}
+    assert [event["data"] for event in events] == [
+        job | {"changed": ["components"], "added": {"id": rpm, "name": "a-1"}},
+        job | {"changed": ["components"], "removed": {"id": rpm, "name": "a-1"}},
+        job | {"changed": ["keys_values"], "added": {"key": "speed", "value": 1.5}},
+        job | {"changed": ["keys_values"], "removed": {"key": "speed", "value": 1.5}},
+        job | {"changed": ["jobstates"], "removed": {"id": state["id"], "status": "running"}},
+    ]
+    assert {event["type"] for event in events} == {"job_updated"}
+    assert {event["actor_id"] for event in events} == {world.ids["user alice"]}
+    assert {event["team_id"] for event in events} == {world.ids["Blue"]}
+    assert {event["remoteci_id"] for event in events} == {world.ids["blue_lab"]}
+    assert {event["subject"]["id"] for event in events} == {job_id}
+    assert await _since(alice, before) == events
+    assert await _since(client_of("bob"), before) == []
+
+
 async def test_the_catalogue_teams_and_laboratories_are_told(client_of: ClientOf, world: World) -> None:
     admin = client_of("admin")
     before = await _head(admin)
