@@ -335,7 +335,8 @@ async def test_who_is_known_costs_neither_query_nor_fetch(
 ) -> None:
     await until_heard(app)
     # Nobody is told of the new user, so nothing is forgotten after the first look.
-    await world.db.execute("alter table users disable trigger users_forget")
+    for table in ("users", "users_teams"):
+        await world.db.execute(f"alter table {table} disable trigger {table}_forget")
     token = provider.craft()
     await who_is(client_of, token)
     await provider.behave("hang up")
