@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.conftest import ClientOf, World
 from tests.features.notifications.conftest import run
-from tests.features.webhooks.conftest import made
+from tests.features.webhooks.conftest import Log, made
 from tests.mailbox import Mailbox
 from tests.receiver import answering, receiving
 
@@ -78,7 +78,9 @@ async def test_the_team_is_told_by_mail_that_its_webhook_was_disabled(
 ) -> None:
     async with receiving(lambda _: answering(500)) as receiver:
         webhook = await made(client_of("alice"), receiver.url, team_id=world.ids["Blue"])
-        await world.db.execute("update webhooks set failing_since = now() - interval '25 hours', failures = 1")
+        await Log(world, webhook["id"]).add(0, state="failed", attempts=1)
+        await world.db.execute("update webhooks_deliveries set attempted_at = utc_now()")
+        await world.db.execute("update webhooks set failing_since = utc_now() - interval '25 hours', failures = 1")
         await run(client_of("blue_lab"), world)
         (letter,) = await box.wait_for(1)
 
