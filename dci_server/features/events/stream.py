@@ -64,10 +64,11 @@ async def _stream(call: Call, filters: Filters, after: int | None, watched: Watc
     follower = Follower(call.authentication, line, 0, _Wanted(filters), may_follow, ends_with_job=watched is not None)
     line.watch(lambda: follower.end(SERVER_STOPS))
     try:
-        yield _BEGINNING
         await services.events.number_all()
         last = await queries.find_last(call.db)
         follower.cursor = last if after is None else min(after, last)
+        # Whoever has seen it hears of all that happens from then on.
+        yield _BEGINNING
         is_first = True
         while not follower.has_ended:
             # Rights may change while the past is told, and before the feed knows this follower.

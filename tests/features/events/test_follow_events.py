@@ -10,7 +10,9 @@ import pytest
 
 from dci_server.features.events import queries
 from dci_server.foundation.auth.authenticator import Authenticator
+from dci_server.foundation.database.connection import Connection
 from dci_server.foundation.events import feed
+from dci_server.foundation.events.numbering import number_all
 from dci_server.foundation.http import Application
 from tests.conftest import EVERYBODY, ClientOf, World, credentials_of
 from tests.features.events.conftest import Follow, Live
@@ -80,6 +82,25 @@ async def test_a_run_is_followed_event_by_event(client_of: ClientOf, world: Worl
     assert ids == sorted(set(ids))
     page = (await client_of("alice").get(f"/events?job_id={job_id}")).json()["events"]
     assert events == page
+
+
+async def test_who_has_seen_the_beginning_hears_of_what_happens_next(
+    world: World, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_last = queries.find_last
+
+    async def find_slowly(db: Connection) -> int:
+        await asyncio.sleep(0.2)
+        return await find_last(db)
+
+    monkeypatch.setattr(queries, "find_last", find_slowly)
+
+    async with follow("alice") as stream:
+        job_id = await world.job()
+        await number_all(world.db)
+        event = await stream.event()
+
+    assert event["job_id"] == job_id
 
 
 async def test_a_filter_narrows_a_stream(client_of: ClientOf, world: World, follow: Follow) -> None:
