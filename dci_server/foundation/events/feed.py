@@ -283,8 +283,9 @@ class EventFeed:
         )
         try:
             await connection.add_listener("events", self._heard)
-            if not self._followers:
-                self._last = await connection.fetchval("select last_id from events_numbering")
+            last = await connection.fetchval("select last_id from events_numbering")
+            # Who came meanwhile is offered all that was numbered since.
+            self._last = max(self._last, min([last, *(follower.cursor for follower in self._followers)]))
             while not connection.is_closed():
                 await self._hand_out()
                 with contextlib.suppress(TimeoutError):
