@@ -107,7 +107,6 @@ routes: list[Route] = [
         ArchivedJobsAnswer,
         before=_files_first,
         after=remove_objects,
-        size="select coalesce(sum(files.size), 0) from files where files.job_id in (select id from purged)"
-        " and files.content_removed_at is null",
+        jobs="jobs.state = 'archived'",
     ),
 ]

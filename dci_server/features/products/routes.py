@@ -19,7 +19,7 @@ from dci_server.foundation.database.connection import Record, refusing_duplicate
 from dci_server.foundation.errors import Conflict, NotFound
 from dci_server.foundation.http import NO_CONTENT, Call, Response, answer, delete, encode, get, page, post, put
 from dci_server.foundation.names import require_plain_name
-from dci_server.foundation.purges import purge_routes
+from dci_server.foundation.purges import purge_routes, remove_objects
 
 
 async def list_products(call: Call) -> Response:
@@ -121,7 +121,15 @@ routes = [
     get("/products/{product_id:uuid}", get_product, ProductAnswer, who=access.READ),
     put("/products/{product_id:uuid}", change_product, ChangedProduct, ProductColumnsAnswer, who=access.CHANGE),
     delete("/products/{product_id:uuid}", delete_product, who=access.CHANGE),
-    *purge_routes("products", queries.PRODUCT_COLUMNS, ProductsColumnsAnswer),
+    *purge_routes(
+        "products",
+        queries.PRODUCT_COLUMNS,
+        ProductsColumnsAnswer,
+        after=remove_objects,
+        # Those of topics that have gone over to another product.
+        jobs="jobs.product_id in (select id from products where state = 'archived')",
+        referring="select from topics join products on products.id = topics.product_id where products.state = 'archived'",
+    ),
     get("/teams/{team_id:uuid}/products", list_products_of_team, ProductsColumnsAnswer, who=access.LIST_OF_TEAM),
     get("/products/{product_id:uuid}/teams", list_teams, TeamsOfProductAnswer, who=access.ATTACH),
     post("/products/{product_id:uuid}/teams", attach_team, TeamToAttach, Attached, who=access.ATTACH),

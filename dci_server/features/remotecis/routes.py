@@ -189,8 +189,7 @@ routes = changing_identities(
             queries.REMOTECI_COLUMNS,
             ArchivedRemotecisAnswer,
             after=remove_objects,
-            size="""select coalesce(sum(files.size), 0) from files join jobs on jobs.id = files.job_id
-                    where jobs.remoteci_id in (select id from purged)""",
+            jobs="jobs.remoteci_id in (select id from remotecis where state = 'archived')",
         ),
     ]
 )

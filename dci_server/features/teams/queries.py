@@ -61,6 +61,15 @@ TEAM: LiteralString = (
 )
 
 
+# The jobs that a purge takes: a laboratory may have come from another team, and a pipeline have jobs of one.
+OF_ARCHIVED_TEAMS: LiteralString = """(
+    jobs.team_id in (select id from teams where state = 'archived')
+    or jobs.remoteci_id in
+       (select remotecis.id from remotecis join teams on teams.id = remotecis.team_id where teams.state = 'archived')
+    or jobs.pipeline_id in
+       (select pipelines.id from pipelines join teams on teams.id = pipelines.team_id where teams.state = 'archived'))"""
+
+
 async def list_teams(db: Connection, visible: Condition, listing: Listing) -> Json[list[Team]]:
     return await fetch_page(db, Team, "teams", TEAM, "teams", visible, listing)
 

@@ -130,10 +130,10 @@ routes = changing_identities(
             queries.TEAM_COLUMNS,
             TeamsColumnsAnswer,
             after=remove_objects,
-            size="""(select coalesce(sum(files.size), 0) from files where files.team_id in (select id from purged))
-                + (select coalesce(sum(component_files.size), 0)
-                   from component_files join components on components.id = component_files.component_id
-                   where components.team_id in (select id from purged))""",
+            jobs=queries.OF_ARCHIVED_TEAMS,
+            size="""select coalesce(sum(component_files.size), 0)
+                    from component_files join components on components.id = component_files.component_id
+                    where components.team_id in (select id from purged)""",
         ),
         get(_TEAM, get_team, TeamAnswer, who=access.READ),
         put(_TEAM, change_team, ChangedTeam, TeamColumnsAnswer, who=access.CHANGE),

@@ -113,11 +113,12 @@ routes = [
         queries.TOPIC_COLUMNS,
         TopicsColumnsAnswer,
         after=remove_objects,
-        size="""(select coalesce(sum(files.size), 0) from files join jobs on jobs.id = files.job_id
-                 where jobs.topic_id in (select id from purged))
-            + (select coalesce(sum(component_files.size), 0)
-               from component_files join components on components.id = component_files.component_id
-               where components.topic_id in (select id from purged))""",
+        jobs="jobs.topic_id in (select id from topics where state = 'archived')",
+        referring="""select from topics join topics as next on next.id = topics.next_topic_id
+                     where next.state = 'archived' and topics.state <> 'archived'""",
+        size="""select coalesce(sum(component_files.size), 0)
+                from component_files join components on components.id = component_files.component_id
+                where components.topic_id in (select id from purged)""",
     ),
     get("/topics/notifications", list_subscriptions, TopicsColumnsAnswer, who=access.LIST_SUBSCRIPTIONS),
     post("/topics/{topic_id:uuid}/notifications", subscribe, None, Subscribed, who=access.SUBSCRIBE),
