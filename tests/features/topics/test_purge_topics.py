@@ -13,7 +13,7 @@ async def test_a_purge_deletes_archived_topics_with_their_components(client_of: 
     listed = await admin.get("/topics/purge")
     response = await admin.post("/topics/purge")
 
-    assert [topic["name"] for topic in listed.json()["topics"]] == ["old", "older"]
+    assert sorted(topic["name"] for topic in listed.json()["topics"]) == ["old", "older"]
     assert listed.json()["_meta"] == {"count": 2}
     assert (response.status_code, response.content) == (204, b"")
     assert (await world.count("topics"), await world.count("components")) == (1, 1)
