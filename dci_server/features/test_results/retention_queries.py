@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import LiteralString, cast
 
+import asyncpg
+
 from dci_server.features.retention.model import rule_of_job
 from dci_server.features.retention.queries import IN_ORDER, RULES
 from dci_server.foundation.database.connection import (
@@ -114,10 +116,18 @@ async def forget_cases(db: Connection, limit: int, month: Record | None) -> Sequ
 
 
 async def drop_month(db: Connection, month: Record) -> bool:
-    """Gives up when it would make others wait for long. The name is one of `list_whole_months`. False while another process
-    is at the results of that month, or a report of that time gets new content: a later round drops it."""
+    """The name is one of `list_whole_months`. False while another process is at the results of that month, a report of that
+    time gets new content, or somebody reads for long, a backup for example: a later round drops it."""
+    try:
+        return await _drop_month(db, month)
+    except asyncpg.LockNotAvailableError:
+        return False
+
+
+async def _drop_month(db: Connection, month: Record) -> bool:
     async with transaction(db) as connection:
-        await execute(connection, "set local lock_timeout = '5s'")
+        # All who come later wait behind who waits for this lock.
+        await execute(connection, "set local lock_timeout = '500ms'")
         is_left = await fetch_value(
             connection,
             """select exists (select from tests_results where number is not null

@@ -4,6 +4,7 @@
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from dci_server.features.retention.actions import remove_rule, set_rule
@@ -171,6 +172,21 @@ async def test_two_rounds_at_once_do_not_get_into_each_others_way(house: House) 
     assert (busy.results, busy.months) == (0, [])
     assert (first.results, first.months, second) == (1, [name], [True])
     assert await house.kept() == 0
+
+
+async def test_a_month_that_somebody_reads_for_long_is_dropped_later(house: House, database_url: str) -> None:
+    name = await house.add_month(200)
+    await house.report(200)
+    await set_rule(house.db, Rule("cases", None, None, 60, []))
+
+    backup = await asyncpg.connect(database_url)
+    async with backup.transaction():
+        await backup.execute(f"select from {name}")
+        while_read = await remove_expired(house.db)
+    await backup.close()
+    later = await remove_expired(house.db)
+
+    assert (while_read.results, while_read.months, later.months) == (1, [], [name])
 
 
 async def test_a_dry_run_says_what_would_go(house: House) -> None:
