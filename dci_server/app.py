@@ -5,8 +5,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,6 +54,7 @@ from dci_server.foundation.auth.neighbours import neighbours_of
 from dci_server.foundation.auth.proxies import TrustedProxies
 from dci_server.foundation.auth.secret_box import SecretBox, read_keys
 from dci_server.foundation.database.connection import open_pool
+from dci_server.foundation.database.pool import Pool
 from dci_server.foundation.events.feed import EventFeed
 from dci_server.foundation.events.numbering import EventNumbering
 from dci_server.foundation.http import Application, Route, Services
@@ -128,7 +129,7 @@ def create_app() -> Application:
         _end_with_parent()
         secrets = SecretBox(read_keys(settings.secrets_key or ""))
         url = settings.database_url or ""
-        pool = await open_pool(url, patience=_SECONDS_FOR_THE_DATABASE)
+        pool = await _open_pool(url)
         authenticator = Authenticator(
             pool,
             url,
@@ -201,7 +202,7 @@ async def _notifying(settings: Settings, services: Services) -> AsyncGenerator[N
         yield
         return
     url = settings.database_url or ""
-    pool = await open_pool(url, size=_CONNECTIONS_FOR_NOTIFYING, patience=_SECONDS_FOR_THE_DATABASE)
+    pool = await _open_pool(url, _CONNECTIONS_FOR_NOTIFYING)
     timeout = float(settings.webhook_timeout)
     poster = Poster(services.targets, timeout=timeout)
     sender = WebhookSender(pool, services.secrets, poster, services.metrics, timeout=timeout)
@@ -242,11 +243,36 @@ def _single_sign_on(settings: Settings) -> SingleSignOn | None:
     )
 
 
+async def _open_pool(url: str, size: int = 10) -> Pool:
+    if _parent() is None:
+        return await open_pool(url, size=size)
+    with _ended_by_signals():
+        return await open_pool(url, size=size, patience=_SECONDS_FOR_THE_DATABASE)
+
+
+def _parent() -> int | None:
+    """Of a worker."""
+    parent = os.environ.get("DCI_PARENT_PID")
+    return None if parent is None or os.getpid() == int(parent) else int(parent)
+
+
 def _end_with_parent() -> None:
     """A worker whose parent was killed must not keep the port."""
-    parent = os.environ.get("DCI_PARENT_PID")
-    if parent is None or sys.platform != "linux" or os.getpid() == int(parent):
+    parent = _parent()
+    if parent is None or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if not Path(f"/proc/{parent}").exists():
-        os.kill(os.getpid(), signal.SIGTERM)
+        with _ended_by_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """Who waits for the database has nothing to finish, and does not look whether it was told to stop."""
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -226,6 +226,26 @@ async def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(serv
         assert new < set(Connections(server, opened).one_to_each(lab_of(server)))
 
 
+async def test_a_worker_that_waits_for_the_database_ends_with_its_server(tmp_path: Path) -> None:
+    running = start(tmp_path / "data", free_port(), DCI_WORKERS="2")
+    processes = running.processes()
+    url = urlsplit(running.database_url())
+    elsewhere: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(url._replace(path="/template1").geturl())
+    await elsewhere.execute(f'alter database "{url.path.removeprefix("/")}" with allow_connections false')
+    running.workers()[0].kill()
+    wait_until(lambda: "the database does not answer yet" in running.log())
+    processes += [process for process in running.processes() if process not in processes]
+
+    running.process.kill()
+
+    _, left = psutil.wait_procs(processes, timeout=30)
+    for process in left:
+        process.kill()
+    assert left == []
+    running.process.wait()
+    elsewhere.terminate()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_workers_and_database(tmp_path: Path, number: signal.Signals) -> None:
     running = start(tmp_path / "data", free_port(), DCI_WORKERS="2")
