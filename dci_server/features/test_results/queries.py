@@ -309,7 +309,9 @@ _OWN_CASES: LiteralString = (
 _PREVIOUS_CASES: LiteralString = """
     with previous_cases as materialized (
         select distinct on (cases.suite, cases.test_id) cases.*, before.name as suite_name
-        from cases join tests_suites as before on before.number = cases.number and before.opened = cases.suite
+        from cases join lateral (
+            select * from tests_suites where tests_suites.number = cases.number and tests_suites.opened = cases.suite offset 0
+        ) as before on true
         where cases.created_at = %(previous_at)s::timestamp and cases.number = %(previous_number)s::bigint and before.is_last
         order by cases.suite, cases.test_id, cases.position desc
     ), removed as (
@@ -318,7 +320,9 @@ _PREVIOUS_CASES: LiteralString = """
         where suites.number = %(number)s::bigint and suites.deletions > 0
         except
         select suites.id, suites.opened, cases.test_id
-        from cases join tests_suites as suites on suites.number = cases.number and suites.opened = cases.suite
+        from cases join lateral (
+            select * from tests_suites where tests_suites.number = cases.number and tests_suites.opened = cases.suite offset 0
+        ) as suites on true
         where cases.created_at = %(cases_at)s::timestamp and cases.number = %(number)s::bigint and suites.deletions > 0
     )
 """
